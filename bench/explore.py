@@ -1,13 +1,15 @@
 """Whether explored losses order what comes of cuts once they are trained, as JSON.
 
 Usage: python bench/explore.py [MODEL ...] [--data digits] [--points 8] [--epochs 8]
-       [--out bench/out/explore] [--json FILE]
+       [--out bench/out/explore] [--json FILE] [--reckon]
 
 Of each network a teacher is trained and explored, and a run of one turn is started from each point.
 Its outcome is how far its file's outputs are from the teacher's on the validation split, and what
 it lost of the metric there. Each step is gone on with where an earlier call stopped, so a small
 part can be run now and the rest later; what is there by then is written. Rank correlations are
-Spearman's, within each network and over all of them.
+Spearman's, within each network and over all of them; and over all once the loss is calibrated, as
+an exploration is by finished runs: a cut's loss times the slope, through the origin, of the outcome
+over the loss of the other cuts of its network. `--reckon` takes the cuts of an earlier JSON.
 """
 
 from __future__ import annotations
@@ -104,6 +106,25 @@ def correlations(known: list[dict[str, Any]]) -> dict[str, Any]:
     return {"cuts": len(known), **ranks}
 
 
+def calibrated(known: list[dict[str, Any]]) -> dict[str, float]:
+    """Rank correlation of each outcome with the loss as a network's other cuts calibrate it."""
+    return {
+        outcome: float(
+            spearmanr(
+                [_calibrated(row, known, outcome) for row in known], [row[outcome] for row in known]
+            ).statistic
+        )
+        for outcome in OUTCOMES
+    }
+
+
+def _calibrated(row: dict[str, Any], known: list[dict[str, Any]], outcome: str) -> float:
+    others = [other for other in known if other["model"] == row["model"] and other is not row]
+    products = sum(other["predicted_nats"] * other[outcome] for other in others)
+    squares = sum(other["predicted_nats"] ** 2 for other in others)
+    return float(row["predicted_nats"] * products / squares) if squares else 0.0
+
+
 def record(known: list[dict[str, Any]], asked: argparse.Namespace) -> dict[str, Any]:
     """All that is known so far."""
     by_model = {
@@ -114,6 +135,7 @@ def record(known: list[dict[str, Any]], asked: argparse.Namespace) -> dict[str, 
         "epochs": asked.epochs,
         "versions": versions(),
         "correlations": {"all": correlations(known), **by_model},
+        "calibrated": calibrated(known) if len(known) > 2 else None,
         "cuts": known,
     }
 
@@ -128,7 +150,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=float, default=8.0)
     parser.add_argument("--out", type=Path, default=Path("bench/out/explore"))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--reckon", action="store_true")
     asked = parser.parse_args()
+    if asked.reckon:
+        earlier = json.loads(asked.json.read_text(encoding="utf-8"))
+        as_it_was = {name: earlier[name] for name in ("data", "epochs", "versions")}
+        again = record(earlier["cuts"], asked) | as_it_was
+        write_text(asked.json, json.dumps(again, indent=2) + "\n")
+        return
     known: list[dict[str, Any]] = []
     for row in rows(asked):
         known.append(row)

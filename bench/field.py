@@ -48,6 +48,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
+from field_summary import lines_of
 from pareto import (
     FINAL_ROUNDS,
     ISOMORPHIC,
@@ -266,31 +267,6 @@ def wanted(networks: list[Network], options: argparse.Namespace) -> Iterator[Row
         if row.key not in seen and (name != SIBLING or network.siblings):
             seen.add(row.key)
             yield row
-
-
-def lines_of(rows: list[Json]) -> list[Json]:
-    """Of each network, row and point the mean over its seeds, as the picture takes them."""
-    lines = []
-    reached = [row for row in rows if row["reached"]]
-    keys = {(row["network"], row["row"], row["epochs"], row["asked"]) for row in reached}
-    for network, name, epochs, asked in sorted(keys, key=str):
-        some = [
-            row
-            for row in reached
-            if (row["network"], row["row"], row["epochs"], row["asked"])
-            == (network, name, epochs, asked)
-        ]
-        tests = [row["test_percent"] for row in some]
-        mean = sum(tests) / len(tests)
-        spread = max(tests) - min(tests) if len(tests) > 1 else None
-        lines.append(
-            {
-                "model": network, "row": f"{name}, {epochs:g} epochs", "seeds": len(some),
-                "mean_test_percent": mean, "deviation": spread and spread / 2,
-                "mean_speedup": sum(row["speedup"] for row in some) / len(some),
-            }
-        )  # fmt: skip
-    return lines
 
 
 def write(path: Path, rows: list[Json], tables: Json) -> None:

@@ -10,9 +10,12 @@ check failed, 2 there is no GPU. `--on-cpu` runs what the CPU can, small, to try
 - nccl: a sum over processes, a batch norm over them, and a step of DistributedDataParallel.
 - scoring: seconds of a turn's scores of channels and branches.
 - compiled: a student compiled by `torch.compile` learns digits, and how fast its steps are.
-- processes: `edgespiral compress --devices` with all GPUs ends with code 0; scores and teachers'
-  outputs are asked in shares there.
-- throughput: `bench/training_step.py`, against a plain loop; 0.97 is asked for.
+- processes: `edgespiral compress --devices` with all GPUs, in parts of batches and with a compiled
+  student, ends with code 0; scores, prices and teachers' outputs are asked in shares there.
+- sharded: a run with `--shard-teacher` is stopped in its training, by SIGTERM, and one process
+  goes on with it to the end.
+- throughput: `bench/training_step.py`, against a plain loop, and with several GPUs against plain
+  `DistributedDataParallel` on all of them; 0.97 is asked for.
 - engines: TensorRT for RTX builds ResNet-20 for this GPU, runs it, and computes what PyTorch does.
 """
 
@@ -21,6 +24,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
+import signal
 import subprocess
 import sys
 import tempfile
@@ -143,33 +147,84 @@ def scoring(place: Place) -> dict[str, Any]:
 
 
 def processes(place: Place) -> dict[str, Any]:
-    """A whole run in a process for each GPU."""
-    count = 2 if place.on_cpu else torch.cuda.device_count()
-    if count < 2:
-        raise SkippedError("one GPU: NCCL wants one for each process")
-    command = [
+    """A whole run in a process for each GPU, and what its students' scores are."""
+    count = _count(place)
+    options = ["--devices", str(count), "--accumulate", "2"]
+    options += [] if place.on_cpu else ["--compile"]
+    start = time.perf_counter()
+    done = subprocess.run(
+        compress(place, "run", *options), capture_output=True, text=True, check=False
+    )
+    require(done.returncode == 0, f"code {done.returncode}: {done.stderr[-400:]}")
+    seconds = time.perf_counter() - start
+    result = json.loads((place.folder / "run" / "result.json").read_text(encoding="utf-8"))
+    score_lost = result["teacher"]["test_score"] - result["student"]["test_score"]
+    return {"processes": count, "seconds": seconds, "score_lost": score_lost}
+
+
+def sharded(place: Place) -> dict[str, Any]:
+    """A run whose teacher is shared out, stopped once it is planned, and gone on with by one."""
+    count, out = _count(place), place.folder / "sharded"
+    command = compress(place, out.name, "--shard-teacher", "--devices", str(count))
+    going = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while going.poll() is None and not _is_planned(out / "journal.jsonl"):
+        time.sleep(0.2)
+    going.terminate()
+    stopped = going.wait()
+    require(stopped in (0, 128 + signal.SIGTERM), f"code {stopped}, not that of SIGTERM")
+    command = compress(place, out.name, "--resume")
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    require(done.returncode == 0, f"code {done.returncode}: {done.stderr[-400:]}")
+    return {"processes": count, "stopped_with": stopped}
+
+
+def _is_planned(journal: Path) -> bool:
+    return journal.is_file() and '"turn-planned"' in journal.read_text(encoding="utf-8")
+
+
+def compress(place: Place, out: str, *options: str) -> list[str]:
+    """The command of a short run in a folder of the check's."""
+    return [
         *(sys.executable, "-m", "edgespiral", "compress", NAME, "--data", DATA),
         *("--weights", str(place.weights), "--speedup", "1.3", "--max-drop", "90"),
         *("--epochs", "1" if place.on_cpu else "4", "--batch-size", "64"),
-        *("--devices", str(count), "--out", str(place.folder / "run")),
+        *("--out", str(place.folder / out), *options),
         *(["--device", "cpu"] if place.on_cpu else []),
     ]
-    start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    require(done.returncode == 0, f"code {done.returncode}: {done.stderr[-400:]}")
-    return {"processes": count, "seconds": time.perf_counter() - start}
 
 
 def throughput(place: Place) -> dict[str, Any]:
-    """The trainer's steps against a plain loop's."""
+    """The trainer's steps against a plain loop's, on one GPU and on all of them."""
+    by_count = {count: _step(place, count) for count in sorted({1, _gpus(place)})}
+    for count, measured in by_count.items():
+        high = measured["ci95"][1]
+        on = f"{count} processes"
+        require(
+            place.on_cpu or high >= LEAST_THROUGHPUT, f"{on}: at most {high:.3f} of a plain loop"
+        )
+    return {f"of_{count}": measured for count, measured in by_count.items()}
+
+
+def _step(place: Place, count: int) -> dict[str, Any]:
     out = place.folder / "throughput.json"
-    size = ("--rounds", "5", "--steps", "2") if place.on_cpu else ("--side", "64", "--steps", "100")
-    command = [sys.executable, "bench/training_step.py", NAME, *size, "--json", str(out)]
+    size = ("--rounds", "5", "--steps", "2") if place.on_cpu else ("--side", "64", "--steps", "60")
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command = [sys.executable, *(launcher if count > 1 else []), "bench/training_step.py", NAME]
+    command += [*size, "--batch-size", str(128 * count), "--json", str(out)]
     subprocess.run(command, capture_output=True, text=True, check=True)
     (row,) = json.loads(out.read_text(encoding="utf-8"))["rows"]
-    high = row["ci95"][1]
-    require(place.on_cpu or high >= LEAST_THROUGHPUT, f"at most {high:.3f} of a plain loop")
     return {key: row[key] for key in ("throughput_over_plain", "ci95", "precision", "batch_size")}
+
+
+def _gpus(place: Place) -> int:
+    return 2 if place.on_cpu else torch.cuda.device_count()
+
+
+def _count(place: Place) -> int:
+    """How many processes a run has here."""
+    if _gpus(place) < 2:
+        raise SkippedError("one GPU: NCCL wants one for each process")
+    return _gpus(place)
 
 
 def compiled(place: Place) -> dict[str, Any]:
@@ -240,13 +295,14 @@ def _run_engine(content: bytes, inputs: torch.Tensor) -> tuple[torch.Tensor, flo
 
 # With seconds that each may take; less than the whole script's 480 together.
 CHECKS: dict[str, tuple[Callable[[Place], dict[str, Any]], int]] = {
-    "training": (training, 90),
-    "nccl": (nccl, 45),
-    "scoring": (scoring, 45),
+    "training": (training, 60),
+    "nccl": (nccl, 30),
+    "scoring": (scoring, 40),
     "compiled": (compiled, 60),
-    "processes": (processes, 120),
+    "processes": (processes, 90),
+    "sharded": (sharded, 90),
     "throughput": (throughput, 60),
-    "engines": (engines, 55),
+    "engines": (engines, 45),
 }
 
 

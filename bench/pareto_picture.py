@@ -1,9 +1,9 @@
-"""The picture of bench/pareto.py: test accuracy against measured speed-up, a panel a model."""
+"""Pictures of benches: test accuracy against measured speed-up, or epochs, a panel a model."""
 
 from __future__ import annotations
 
 from itertools import cycle
-from typing import Any
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -22,24 +22,61 @@ svg { font: 13px system-ui, sans-serif; background: #fff }
 """
 
 
-def picture(lines: list[Json], rows: list[Json]) -> str:
-    """An SVG file of its own."""
+class Across(NamedTuple):
+    """What is along the x axis: its key in a line, its label, and what the picture then shows."""
+
+    key: str
+    label: str
+    title: str
+    text: str
+
+
+SPEEDUP = Across(
+    "mean_speedup",
+    "measured speed-up",
+    "Accuracy at equal measured latency",
+    "Test accuracy against speed-up, by method.",
+)
+EPOCHS = Across(
+    "epochs",
+    "epochs of training",
+    "Accuracy by epochs",
+    "Test accuracy against epochs at equal measured latency, by method.",
+)
+
+
+def picture(lines: list[Json], rows: list[Json], across: Across = SPEEDUP) -> str:
+    """An SVG file of its own.
+
+    Args:
+        lines: points: `model` is their panel, `row` their colour.
+        rows: of which each panel's teacher is read.
+        across: what is along the x axis.
+    """
     models = sorted({line["model"] for line in lines})
     names = sorted({line["row"] for line in lines}, key=lambda name: (name != "ours", name))
     colours = dict(zip(names, cycle(COLOURS), strict=False))
     panels = [
         svg.element(
             "g",
-            _panel([line for line in lines if line["model"] == model], _teacher(rows, model)),
-            _series([line for line in lines if line["model"] == model], rows, colours),
+            *_panel(
+                [line for line in lines if line["model"] == model],
+                _teacher(rows, model),
+                colours,
+                across,
+            ),
             transform=f"translate(0 {index * PANEL:g})",
         )
         for index, model in enumerate(models)
     ]
-    texts = ("Accuracy at equal measured latency", "Test accuracy against speed-up, by method.")
     size = (WIDTH, PANEL * len(models))
     drawn = svg.drawing(
-        "pareto", size, texts, svg.element("style", Markup(STYLE)), *panels, _legend(colours)
+        "pareto",
+        size,
+        (across.title, across.text),
+        svg.element("style", Markup(STYLE)),
+        *panels,
+        _legend(colours),
     )
     return str(drawn).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1) + "\n"
 
@@ -48,44 +85,41 @@ def _teacher(rows: list[Json], model: str) -> float:
     return next(float(r["teacher_test_percent"]) for r in rows if r["model"] == model)
 
 
-def _axes(lines: list[Json], teacher_percent: float) -> Axes:
+def _axes(lines: list[Json], teacher_percent: float, across: Across) -> Axes:
     values = [line["mean_test_percent"] for line in lines]
     return Axes(
-        Scale.around([line["mean_speedup"] for line in lines], LEFT, RIGHT, 0.08),
+        Scale.around([line[across.key] for line in lines], LEFT, RIGHT, 0.08),
         Scale.around([*values, teacher_percent], BOTTOM, TOP, 0.08),
     )
 
 
-def _panel(lines: list[Json], teacher_percent: float) -> Markup:
-    axes = _axes(lines, teacher_percent)
+def _panel(
+    lines: list[Json], teacher_percent: float, colours: dict[str, str], across: Across
+) -> list[Markup]:
+    axes = _axes(lines, teacher_percent, across)
     at = axes.y(teacher_percent)
-    return Markup().join(
-        [
-            axes.draw(("measured speed-up", "test accuracy, %")),
-            svg.text(RIGHT, 18.0, lines[0]["model"], class_="title", text_anchor="end"),
-            svg.line((LEFT, at), (RIGHT, at), class_="teacher", stroke_dasharray="4 3"),
-            svg.text(RIGHT - 4, at - 5, "teacher", class_="tick", text_anchor="end"),
-        ]
-    )
-
-
-def _series(lines: list[Json], rows: list[Json], colours: dict[str, str]) -> Markup:
-    axes = _axes(lines, _teacher(rows, lines[0]["model"]))
-    parts = []
+    parts = [
+        axes.draw((across.label, "test accuracy, %")),
+        svg.text(RIGHT, 18.0, lines[0]["model"], class_="title", text_anchor="end"),
+        svg.line((LEFT, at), (RIGHT, at), class_="teacher", stroke_dasharray="4 3"),
+        svg.text(RIGHT - 4, at - 5, "teacher", class_="tick", text_anchor="end"),
+    ]
     for name, colour in colours.items():
-        some = sorted((ln for ln in lines if ln["row"] == name), key=lambda ln: ln["mean_speedup"])
+        some = sorted((ln for ln in lines if ln["row"] == name), key=lambda ln: ln[across.key])
         if some:
-            places = [(axes.x(ln["mean_speedup"]), axes.y(ln["mean_test_percent"])) for ln in some]
+            places = [(axes.x(ln[across.key]), axes.y(ln["mean_test_percent"])) for ln in some]
             parts.append(svg.path(places, class_="series", stroke=colour))
             parts += [svg.element("circle", cx=x, cy=y, r=4, fill=colour) for x, y in places]
-            parts += [_spread(axes, line, colour) for line in some if line["deviation"]]
-    return Markup().join(parts)
+            parts += [
+                _spread(axes, place, line, colour)
+                for (place, _), line in zip(places, some, strict=True)
+                if line["deviation"]
+            ]
+    return parts
 
 
-def _spread(axes: Axes, line: Json, colour: str) -> Markup:
-    at, mean, deviation = (
-        axes.x(line["mean_speedup"]), line["mean_test_percent"], line["deviation"],
-    )  # fmt: skip
+def _spread(axes: Axes, at: float, line: Json, colour: str) -> Markup:
+    mean, deviation = line["mean_test_percent"], line["deviation"]
     ends = ((at, axes.y(mean - deviation)), (at, axes.y(mean + deviation)))
     return svg.line(*ends, class_="spread", stroke=colour)
 

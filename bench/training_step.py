@@ -2,6 +2,10 @@
 
 Usage: python bench/training_step.py [MODEL ...] [--side 32] [--batch-size 128] [--steps 20]
            [--rounds 12] [--json FILE]
+       torchrun --nproc-per-node N bench/training_step.py ...
+
+With torchrun, both train in N processes, the plain loop by `DistributedDataParallel` as it comes,
+and batch norms of both take their statistics over all processes; `--batch-size` is that of all.
 
 The same network, samples, precision, memory order and optimizer; the loop does a step's work and
 nothing else. Both take turns, and a round's ratio is of two blocks of steps side by side. Seconds
@@ -19,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
 
 from edgespiral.core.batches import DataSplits
 from edgespiral.core.statistics.stats import paired_ratio
@@ -27,6 +32,9 @@ from edgespiral.core.system.versions import versions
 from edgespiral.data.tensors import Normalisation, TensorSource
 from edgespiral.distill import compute
 from edgespiral.distill.optimizers import optimizer_for
+from edgespiral.distill.parallel.batchnorm import synchronised
+from edgespiral.distill.parallel.replica import own_rows
+from edgespiral.distill.parallel.world import joined, present
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import train
 from edgespiral.models import build
@@ -51,17 +59,24 @@ def noise(count: int, side: int) -> TensorSource:
 
 def plain_loop(model: nn.Module, source: TensorSource, settings: TrainSettings) -> None:
     """One pass over `source`, as one writes it without this project."""
-    device = compute.best_device()
+    device, world = compute.best_device(), present()
     precision = compute.training_precision(settings.precision, device)
-    with compute.placed([model], device):
+    own = own_rows(settings.batch_size, 1, world)
+    with compute.placed([model], device), synchronised(model, world, device):
         optimizer = optimizer_for(model.train(), settings)
+        trained = DistributedDataParallel(model) if world.size > 1 else model
         for inputs, targets in source.epoch(batch_size=settings.batch_size, seed=0):
-            shown, wanted = compute.to_device(inputs, targets, device)
+            shown, wanted = compute.to_device(inputs[own], targets[own], device)
             with compute.autocast(precision, device):
-                outputs = model(shown)
+                outputs = trained(shown)
             optimizer.zero_grad(set_to_none=True)
             F.cross_entropy(outputs.float(), wanted).backward()
             optimizer.step()
+
+
+def train_by_us(model: nn.Module, splits: DataSplits, settings: TrainSettings) -> None:
+    """One pass over the training split, in all processes that there are."""
+    train(model, splits, settings, task=CLASSIFICATION, world=present())
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -85,7 +100,7 @@ def row(name: str, side: int, batch_size: int, steps: int, rounds: int) -> dict[
     models = [build(name, classes=CLASSES, input_shape=(3, side, side)) for _ in range(2)]
     ours, plain = [], []
     for index in range(rounds + 1):
-        own_s = seconds(lambda: train(models[0], splits, settings, task=CLASSIFICATION))
+        own_s = seconds(lambda: train_by_us(models[0], splits, settings))
         plain_s = seconds(lambda: plain_loop(models[1], source, settings))
         if index:  # the first warms up
             ours.append([own_s])
@@ -96,6 +111,7 @@ def row(name: str, side: int, batch_size: int, steps: int, rounds: int) -> dict[
         "side": side,
         "batch_size": batch_size,
         "steps": steps,
+        "processes": present().size,
         "threads": torch.get_num_threads(),
         "device": str(compute.best_device()),
         "precision": compute.training_precision(settings.precision, compute.best_device()),
@@ -116,10 +132,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    rows = [
-        row(name, options.side, options.batch_size, options.steps, options.rounds)
-        for name in options.models
-    ]
+    with joined("auto") as world, compute.on_device(world.device):
+        rows = [
+            row(name, options.side, options.batch_size, options.steps, options.rounds)
+            for name in options.models
+        ]
+    if not world.is_first:
+        return
     text = json.dumps({"versions": versions(), "rows": rows}, indent=1)
     print(text)
     if options.json:

@@ -1,4 +1,4 @@
-"""What `make docs` adds to MkDocs: pages from outside of docs/, and links to them.
+"""What `make docs` adds to MkDocs: pages and pictures from outside of docs/, and links to them.
 
 On a forge a page links to any file of the repository. A site has docs/ alone, so the pages that
 others link to are brought along, and every link is turned into one between pages of the site.
@@ -26,6 +26,10 @@ BESIDE = {
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "LICENSE": "LICENSE.txt",
     "SECURITY.md": "SECURITY.md",
+    **{
+        f"bench/results/{path.name}": f"bench/results/{path.name}"
+        for path in sorted(ROOT.glob("bench/results/*.svg"))
+    },
     "examples/README.md": "examples/README.md",
     **{
         f"examples/{path.parent.name}/README.md": f"examples/{path.parent.name}.md"
@@ -37,7 +41,7 @@ LINK = re.compile(r"(?<=\]\()(?P<path>[^)\s#:]+)(?=[#)])")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Bring the pages beside docs/ along."""
+    """Bring the pages and pictures beside docs/ along."""
     for place, site in BESIDE.items():
         files.append(File.generated(config, site, abs_src_path=str(ROOT / place)))
     return files

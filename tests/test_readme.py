@@ -63,3 +63,20 @@ def test_its_picture_is_there() -> None:
     pictures = re.findall(r'<img src="([^"]+)"', README)
     assert pictures
     assert all((ROOT / picture).is_file() for picture in pictures)
+
+
+def test_the_table_of_tasks_is_what_was_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    from task_tables import write_page
+
+    rows = json.loads((ROOT / "bench/results/tasks.json").read_text("utf-8"))["rows"]
+    for page in (ROOT / "README.md", ROOT / "docs/tasks.md"):
+        copy = tmp_path / page.name
+        copy.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
+        write_page(copy, rows)
+        assert copy.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+    rows[0] = {**rows[0], "score": rows[0]["score"] - 5, "row": "ours", "asked": 2.0}
+    write_page(copy, rows)
+    assert copy.read_text(encoding="utf-8") != page.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
@@ -18,8 +19,10 @@ from edgespiral.core.errors import DivergedError, TrainingError
 from edgespiral.data.guard import guarded
 from edgespiral.data.tensors import StoredRows
 from edgespiral.data.user import splits_of
+from edgespiral.distill import teacher_cache
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.own_training import USUAL, TrainingStep
+from edgespiral.distill.parallel import answers as parallel_answers
 from edgespiral.distill.parallel import sharding
 from edgespiral.distill.parallel.answers import answers
 from edgespiral.distill.parallel.jobs import Job, hand_out, serve
@@ -28,7 +31,11 @@ from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.teacher_cache import kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.saved import trace
-from edgespiral.tasks.classification import CLASSIFICATION
+from edgespiral.prune.prunable import PrunableModel
+from edgespiral.spiral.planning.importance import Scorer
+from edgespiral.spiral.workers.passes import FollowedPasses
+from edgespiral.tasks.classification import CLASSIFICATION, Classification
+from edgespiral.tasks.own import OwnTask
 
 SETTINGS = TrainSettings(
     epochs=4, batch_size=16, learning_rate=0.1, precision="fp32", seed=4, clip_norm=1.0
@@ -70,6 +77,13 @@ class First(nn.Module):
         return self.both(inputs)[0]
 
 
+class Middle(Classification):
+    """A task of somebody's whose score is no mean over samples or batches."""
+
+    def score_of(self, pairs):
+        return float(torch.cat([outputs for outputs, _ in pairs]).median()) % 100
+
+
 class Hungry(TrainingStep):
     """A step that asks for more memory than there is, in the second process."""
 
@@ -77,6 +91,42 @@ class Hungry(TrainingStep):
         if torch.distributed.is_initialized() and torch.distributed.get_rank() == 1:
             torch.empty(TOO_MANY, dtype=torch.uint8)
         return super().loss(student, batch, usual)
+
+
+class Branched(nn.Module):
+    """Several groups of channels, and a branch that can go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.branch = nn.Sequential(
+            nn.Conv2d(8, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(),
+            nn.Conv2d(12, 8, 3, padding=1), nn.BatchNorm2d(8),
+        )  # fmt: skip
+        self.second, self.last = nn.Conv2d(8, 6, 3), nn.Linear(6, 4)
+
+    def forward(self, inputs):
+        features = torch.relu(self.norm(self.first(inputs)))
+        features = torch.relu(features + self.branch(features))
+        return self.last(torch.relu(self.second(features)).mean((2, 3)))
+
+
+def scored():
+    """What channels and branches of a network are worth, and what its cuts do, in nats."""
+    torch.manual_seed(3)
+    inputs, model = torch.randn(600, 1, 6, 6), Branched()
+    for _ in range(60):  # so that batch norms know what they are given
+        model.train()(inputs)
+    source = PrunableModel.of(trace(model.eval(), inputs[:4]), (1, 6, 6))
+    train = StoredRows(inputs, torch.arange(600) % 4)
+    scorer = Scorer("fisher", train, 40.0, 0, CLASSIFICATION)
+    importance = scorer.importance(source, 1)
+    widths = {group.name: 1 for group in source.groups}
+    cuts = [{**widths, group.name: group.channels} for group in source.groups]
+    gone = {**widths, **dict.fromkeys(source.branches[0].groups, 0)}
+    damages = scorer.damage_of_cuts(source, importance, 1)([*cuts, gone])
+    branches = torch.tensor([*importance.branches.values()])
+    return {**importance.channels, "branches": branches, "damages": torch.tensor(damages)}
 
 
 def splits(*, in_memory=False):
@@ -130,16 +180,42 @@ def begin(checkpoint):
         trained_alone(SETTINGS, checkpoint, press)
 
 
-def follow(world: World) -> None:
+class Recording:
+    """A process of the world that remembers how much it gave."""
+
+    def __init__(self, world) -> None:
+        self.rank, self.size, self.given = world.rank, world.size, []
+        self._world = world
+
+    def give(self, share):
+        self.given.append(len(share))
+        self._world.give(share)
+
+
+def follow(world: World, folder: Path) -> None:
     """What the second process does: it hears the first one's Ctrl-C, and dies in the end."""
     with contextlib.suppress(KeyboardInterrupt):
         serve(world, splits(in_memory=True), CLASSIFICATION, USUAL)
-    serve(world, splits(), CLASSIFICATION, USUAL)
+    recording = Recording(world)
+    passes = FollowedPasses(recording, splits(), CLASSIFICATION)
+    serve(world, splits(), CLASSIFICATION, USUAL, others=passes.answer)
+    serve(world, splits(in_memory=True), CLASSIFICATION, USUAL)
+    (folder / "given.json").write_text(json.dumps(recording.given), encoding="utf-8")
     try:
         serve(world, splits(), CLASSIFICATION, Hungry())
     except TrainingError as error:
         world.fail(str(error))
         sys.exit(9)
+
+
+@contextlib.contextmanager
+def small_memory():
+    """Outputs of more than 500 bytes are for a disk, and asked in batches of 24."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(teacher_cache, "BATCH", 24)
+        for module in (parallel_answers, teacher_cache):
+            patch.setattr(module, "MOST_BYTES", 500)
+        yield
 
 
 @dataclass
@@ -150,14 +226,14 @@ class Lead:
     folder: Path
     held: list[int]
 
-    def train(self, name, settings, own=USUAL, progress=None, *, in_memory=False):
-        job = Job(student(), settings, [student(9)])
+    def train(self, name, settings, own=USUAL, progress=None, *, in_memory=False, kept=()):
+        job = Job(student(), settings, [student(9)], *kept)
         checkpoint = self.folder / f"{name}.pt"
         hand_out(self.world, job, checkpoint)
         data = splits(in_memory=in_memory)
         train(
             job.student, data, settings, task=CLASSIFICATION, teachers=job.teachers, own=own,
-            checkpoint=checkpoint, progress=progress, world=self.world,
+            outputs=job.outputs, checkpoint=checkpoint, progress=progress, world=self.world,
         )  # fmt: skip
         save_file(job.student.state_dict(), self.folder / f"{name}.safetensors")
 
@@ -169,10 +245,25 @@ class Lead:
         save_file(model.state_dict(), self.folder / "asked.safetensors")
         with among(self.world):
             said["score"] = score(student(), data.validation, task=CLASSIFICATION, batch_size=24)
+            with small_memory():
+                said["score in runs"] = score(
+                    student(), data.validation, task=CLASSIFICATION, batch_size=24
+                )
+            own = OwnTask(Middle())
+            said["own score"] = score(student(), data.validation, task=own, batch_size=24)
             path = self.folder / "outputs.safetensors"
             kept_outputs(path, student(9), data.train)
+            save_file(scored(), self.folder / "scored.safetensors")
         unnamed = answers(self.world, model, data.train.source, batch_size=10, precision="fp32")
         said["shared"] = [unnamed is not None]
+
+    def keep(self):
+        """Train by outputs that both processes wrote to a file, and by the same in memory."""
+        data, path = guarded(splits(in_memory=True)), self.folder / "large.safetensors"
+        with among(self.world), small_memory():
+            outputs = kept_outputs(path, student(9), data.train).unsqueeze(0)
+        self.train("by file", SETTINGS, in_memory=True, kept=(outputs, {}, path))
+        self.train("by memory", SETTINGS, in_memory=True, kept=(outputs,))
 
     def run(self):
         said = {"held": self.held}
@@ -188,6 +279,8 @@ class Lead:
             said["diverged"] = str(error)
         self.train("after", SETTINGS)
         self.world.end()
+        self.keep()
+        self.world.end()
         try:
             self.train("hungry", SETTINGS, Hungry())
         except TrainingError as error:
@@ -201,4 +294,4 @@ if __name__ == "__main__":
         if present.is_first:
             Lead(present, Path(sys.argv[1]), own).run()
         else:
-            follow(present)
+            follow(present, Path(sys.argv[1]))

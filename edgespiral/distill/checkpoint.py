@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from edgespiral.core.system.files import replacing
 from edgespiral.models.checkpoint_files import read_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from edgespiral.core.batches import BatchSource
@@ -53,11 +54,31 @@ class Checkpoint:
         Raises:
             RunFolderError: it cannot be written.
         """
-        with replacing(path) as temporary:
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            stream = _Stream(file)
+            torch.save(vars(self), cast("BinaryIO", stream))
+            if stream.error is not None:
+                raise stream.error
+
+
+class _Stream:
+    """A file for `torch.save`, which tells of a full disk in words of its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        """Write, and keep the first error; all that comes after it is let go."""
+        if self.error is None:
             try:
-                torch.save(vars(self), temporary)
-            except RuntimeError as error:  # torch's writer reports a full disk this way
-                raise OSError(f"{error}".splitlines()[0]) from error
+                self._file.write(data)
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the file is closed before it is looked at."""
 
 
 def require_plain(state: dict[str, Any]) -> dict[str, Any]:
@@ -78,8 +99,14 @@ def require_plain(state: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def read(path: Path, identity: str) -> Checkpoint | None:
+def read(path: Path, identity: str, weights: Iterable[str] | None = None) -> Checkpoint | None:
     """The checkpoint at `path`, or None where there is none.
+
+    Args:
+        path: of the file.
+        identity: of the run that is to go on.
+        weights: names of the student's; these, the loss and the optimizer's state are numbers
+            wherever the usual training keeps them. None for a loop that keeps what it likes.
 
     Raises:
         RunFolderError: damaged, or of a run with another identity.
@@ -98,7 +125,24 @@ def read(path: Path, identity: str) -> Checkpoint | None:
             where=str(path),
             hint="give the settings of that run, or another folder",
         )
+    if weights is not None and not _are_numbers(checkpoint, weights):
+        raise RunFolderError(
+            "the checkpoint is damaged: not all of it are numbers",
+            where=str(path),
+            hint="delete it to train afresh",
+        )
     return checkpoint
+
+
+def _are_numbers(checkpoint: Checkpoint, weights: Iterable[str]) -> bool:
+    tensors = [value for value in tree_leaves(checkpoint.optimizer) if isinstance(value, Tensor)]
+    of_student = [checkpoint.student[name] for name in weights if name in checkpoint.student]
+    return (
+        math.isfinite(checkpoint.loss)
+        and all(bool(value.isfinite().all()) for value in of_student)
+        # Averages of squares may be beyond any number and do no harm.
+        and not any(bool(value.isnan().any()) for value in tensors)
+    )
 
 
 def identity_of(

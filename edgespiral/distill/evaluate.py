@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.nested import count, leaves, rows, shapes
+from edgespiral.core.nested import count, leaves, shapes
 from edgespiral.core.records.parts import by_parts
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.fuse import for_inference
-from edgespiral.distill.parallel.answers import answers
+from edgespiral.distill.parallel.answers import in_order
 from edgespiral.distill.parallel.world import present
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
@@ -94,7 +94,7 @@ def _predicting_numbers(
 
     taken_apart = _parts(model, task, source)
     with ExitStack() as opened:
-        predict = _shared(model, precision, task, source, batch_size)
+        predict = _shared(model, precision, task, source, batch_size=batch_size, opened=opened)
         if predict is None:
             predict = opened.enter_context(predicting(model, precision=precision))
         parts = {
@@ -110,25 +110,34 @@ def _predicting_numbers(
 
 
 def _shared(
-    model: nn.Module, precision: Precision, task: Task, source: BatchSource, batch_size: int
+    model: nn.Module,
+    precision: Precision,
+    task: Task,
+    source: BatchSource,
+    *,
+    batch_size: int,
+    opened: ExitStack,
 ) -> Predict | None:
-    """Looks up what all processes together have said, in the order of a pass; None: ask the model.
+    """Says what all processes together say, in the order of a pass; None: ask the model.
 
     A task that goes through the data in its own way may ask in another order.
     """
-    is_usual = type(task).score is Task.score and type(task).scored is Task.scored
-    if not is_usual or task.part_names:
+    if not task.asks_in_order:
         return None
-    outputs = answers(present(), model, source, batch_size=batch_size, precision=precision)
-    if outputs is None:
+    batches = in_order(present(), model, source, batch_size=batch_size, precision=precision)
+    if batches is None:
         return None
-    starts = itertools.count(0, batch_size)
+    opened.push(partial(_take_the_rest, batches))
+    return lambda _inputs: next(batches)
 
-    def said(inputs: Tensors) -> Tensors:
-        start = next(starts)
-        return rows(outputs, slice(start, start + count(inputs)))
 
-    return said
+def _take_the_rest(
+    batches: Iterator[Tensors], kind: type[BaseException] | None, *_: object
+) -> None:
+    """Have no process wait for its answers to be taken, unless all are about to end."""
+    if kind is None or issubclass(kind, Exception):
+        for _batch in batches:
+            pass
 
 
 def _parts(model: nn.Module, task: Task, source: BatchSource) -> tuple[Part, ...]:

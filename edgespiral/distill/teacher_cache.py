@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import json
-import os
 import shutil
 import time
 from typing import TYPE_CHECKING
@@ -21,24 +19,23 @@ import torch
 from torch import Tensor
 
 from edgespiral.core.batches import StoredSource
-from edgespiral.core.errors import DataError, ModelError, RunFolderError
+from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.nested import (
     apart,
     as_float,
     count,
-    filled,
     joined,
     leaves,
     mapped,
     rows,
-    template,
 )
 from edgespiral.core.system.files import replacing
 from edgespiral.core.user_code import user_code
 from edgespiral.distill import compute
 from edgespiral.distill.checkpoint import SAVE_EVERY_S
 from edgespiral.distill.fuse import for_inference
-from edgespiral.distill.parallel.answers import answers
+from edgespiral.distill.parallel.answers import answers, put_together
+from edgespiral.distill.parallel.outputs import MappedOutputs, read_outputs, write_outputs
 from edgespiral.distill.parallel.world import present
 from edgespiral.models.calling import call
 from edgespiral.models.saved import weights_sha256
@@ -58,19 +55,6 @@ BATCH = 128
 # Beyond the first, outputs are written to a mapped file as they come, up to the second.
 MOST_BYTES, MOST_DISK_BYTES = 2**28, 2**34
 DISK_SHARE = 0.5
-CHUNK = 2**22
-# As safetensors calls them.
-KINDS = {
-    torch.float32: "F32",
-    torch.int64: "I64",
-    torch.int32: "I32",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
-# One tensor by itself, the form of several, and what they are of.
-KEY, FORM, OF, DIGEST = "outputs", "form", "of", "sha256"
-# A digest that is not reckoned yet.
-UNKNOWN = b"0" * 64
 
 
 def can_be_kept(source: BatchSource, values: int, disk: Path | None = None) -> bool:
@@ -150,7 +134,8 @@ def kept_outputs(
     remaining = _outputs_of(teacher, source, first_batch=len(done))
     first = list(itertools.islice(remaining, 1))
     if first and len(source) * _sample_bytes(first[0]) > MOST_BYTES:
-        return _kept_on_disk(path, identity, itertools.chain(first, remaining), len(source), heard)
+        own = itertools.chain(first, remaining)
+        return _kept_on_disk(path, identity, teacher, source, batches=own, heard=heard)
     for batch in itertools.chain(first, remaining):
         done.append(batch)
         heard(len(done), batches)
@@ -261,114 +246,33 @@ def _identity(teacher: nn.Module, source: BatchSource) -> str:
     return digest.hexdigest()
 
 
-def write_outputs(path: Path, identity: str, outputs: Tensors) -> None:
-    """Write outputs (N, ...), one tensor or several, to a file; `identity` says what they are of.
-
-    Raises:
-        RunFolderError: it cannot be written.
-    """
-    ends = {name or KEY: tensor.contiguous() for name, tensor in leaves(outputs).items()}
-    metadata = {OF: identity, DIGEST: _digest(outputs), FORM: json.dumps(template(outputs))}
-    with replacing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(ends, metadata=metadata))
-
-
 def _kept_on_disk(
     path: Path,
     identity: str,
+    teacher: nn.Module,
+    source: BatchSource,
+    *,
     batches: Iterator[Tensors],
-    samples: int,
     heard: Callable[[int, int], None],
 ) -> Tensors:
-    """What `write_outputs` would write, of batches that memory need not hold together.
-
-    The file is safetensors': a header in JSON with its length before it, then the numbers.
+    """What `write_outputs` would write, of `batches` that memory need not hold together.
 
     Raises:
         RunFolderError: the disk is full, or outputs are of a kind that files do not have.
+        ProcessLostError: another process is gone.
     """
-    first = next(batches)
-    head, places, size = _header(first, samples, identity, path)
+    first, samples = next(batches), len(source)
     with replacing(path) as temporary:
-        with temporary.open("wb") as file:
-            # A mapped file that meets a full disk while it is written to ends the process.
-            os.posix_fallocate(file.fileno(), 0, len(head) + size)
-            file.write(head)
-        whole = torch.from_file(
-            str(temporary), shared=True, size=len(head) + size, dtype=torch.uint8
-        )
-        ends = [
-            whole[len(head) + start : len(head) + end].view(kind).view(shape)
-            for start, end, kind, shape in places
-        ]
-        seen = 0
-        for number, batch in enumerate(itertools.chain([first], batches), 1):
-            for array, part in zip(ends, leaves(batch).values(), strict=True):
-                array[seen : seen + len(part)] = part
-            seen += count(batch)
-            heard(number, -(-samples // BATCH))
-        digest = _digest(filled(template(first), iter(ends))).encode()
-        where = head.index(UNKNOWN)
-        whole[where : where + len(digest)] = torch.frombuffer(bytearray(digest), dtype=torch.uint8)
+        mapped = MappedOutputs.made(temporary, first, samples, identity)
+        if not put_together(
+            present(), teacher, source, temporary, batch_size=BATCH, precision="auto", heard=heard
+        ):
+            seen = 0
+            for number, batch in enumerate(itertools.chain([first], batches), 1):
+                mapped.put(seen, batch)
+                seen += count(batch)
+                heard(number, -(-samples // BATCH))
+        mapped.seal()
     outputs = read_outputs(path, identity)
     assert outputs is not None
     return outputs
-
-
-def _header(
-    first: Tensors, samples: int, identity: str, path: Path
-) -> tuple[bytes, list[tuple[int, int, torch.dtype, list[int]]], int]:
-    """How the file begins, where each tensor lies behind that, and the bytes of them all."""
-    metadata = {OF: identity, DIGEST: UNKNOWN.decode(), FORM: json.dumps(template(first))}
-    header: dict[str, object] = {"__metadata__": metadata}
-    places: list[tuple[int, int, torch.dtype, list[int]]] = []
-    start = 0
-    for name, leaf in leaves(first).items():
-        if leaf.dtype not in KINDS:
-            raise RunFolderError(f"cannot keep outputs of {leaf.dtype}", where=str(path))
-        end = start + samples * leaf[0].numel() * leaf.element_size()
-        shape = [samples, *leaf.shape[1:]]
-        kind = KINDS[leaf.dtype]
-        header[name or KEY] = {"dtype": kind, "shape": shape, "data_offsets": [start, end]}
-        places.append((start, end, leaf.dtype, shape))
-        start = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text, places, start
-
-
-def read_outputs(path: Path, identity: str) -> Tensors | None:
-    """What the file has, if it is there and of this identity; mapped into memory, not read.
-
-    Raises:
-        RunFolderError: the file is damaged.
-    """
-    if not path.exists():
-        return None
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            form = json.loads(metadata.get(FORM, "null"))
-            names = leaves(filled(form, itertools.repeat(0)) if form else 0)
-            outputs = filled(form, iter([file.get_tensor(name or KEY) for name in names]))
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise _damaged(path) from error
-    if metadata.get(OF) != identity or DIGEST not in metadata:
-        return None
-    if metadata[DIGEST] != _digest(outputs):
-        raise _damaged(path)
-    return outputs
-
-
-def _digest(outputs: Tensors) -> str:
-    digest = hashlib.sha256()
-    for leaf in leaves(outputs).values():
-        for chunk in leaf.flatten().split(CHUNK):
-            digest.update(chunk.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _damaged(path: Path) -> RunFolderError:
-    return RunFolderError(
-        "the teacher's kept outputs are damaged", where=str(path), hint="delete the file"
-    )

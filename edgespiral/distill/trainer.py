@@ -342,7 +342,8 @@ class _Run:
     def _resume(self) -> None:
         self._earlier_s = 0.0
         self._started_at = self._saved_at = time.monotonic()
-        checkpoint = checkpoints.read(self._path, self._identity) if self._path else None
+        weights = [name for name, _ in self._student.named_parameters()]
+        checkpoint = checkpoints.read(self._path, self._identity, weights) if self._path else None
         if checkpoint is None:
             return
         self._student.load_state_dict(checkpoint.student)

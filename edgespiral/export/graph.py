@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import onnx
 import onnx.version_converter
 import onnxruntime
 
-from edgespiral.core.errors import ExportError, ModelError
+from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
 from edgespiral.core.onnx_graph import STANDARD, fed_inputs, normalise
+from edgespiral.core.system.files import require_room
 from edgespiral.export.file_model import OUTPUTS, FileModel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -198,9 +200,14 @@ def refusing(where: str, what: str) -> Iterator[None]:
 
     Raises:
         ExportError: something inside failed.
+        RunFolderError: it did as there is no room for temporary files.
+        OSError: the system's own errors are left as they are.
     """
     try:
         yield
+    except (EdgeSpiralError, OSError):
+        raise
     except Exception as error:
+        require_room(Path(tempfile.gettempdir()))
         reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
         raise ExportError(f"{what}: {reason}", where=where) from error

@@ -13,6 +13,7 @@ import safetensors.torch
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.nested import count, joined, leaves
+from edgespiral.core.system.files import require_room
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.parity import predicting_file
 from edgespiral.models.saved import SOURCE
@@ -111,6 +112,7 @@ class FreshProcess:
             form = type(batch).__name__
             answer = self._ask("\0".join((str(folder.resolve()), str(inputs), str(outputs), form)))
             if answer != DONE:
+                require_room(work)
                 raise ExportError(
                     f"cannot be run in a process without EdgeSpiral: {answer or 'it broke off'}",
                     where=str(folder / SOURCE),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError
 from edgespiral.core.onnx_graph import fed_inputs
-from edgespiral.measure.model_files import is_engine
+from edgespiral.measure.model_files import is_engine, read_proto
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,11 +27,11 @@ def interface(path: Path) -> tuple[str, ...]:
         return ("an engine that does not tell its inputs and outputs",)
     import onnx
 
+    model = read_proto(path)
     try:
-        model = onnx.load(path, load_external_data=False)
         inferred: ModelProto = onnx.shape_inference.infer_shapes(model)
-    except Exception as error:  # protobuf's own, which has no public home
-        raise ModelError("is not an ONNX model", where=str(path)) from error
+    except Exception as error:  # the library's own, which have no common base
+        raise ModelError("its shapes cannot be inferred", where=str(path)) from error
     graph = inferred.graph
     fed = [f"input {_described(value)}" for value in fed_inputs(graph)]
     return (*fed, *(f"output {_described(value)}" for value in graph.output))

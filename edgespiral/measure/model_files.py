@@ -55,15 +55,15 @@ def find_model(path: Path) -> Path:
     """The model that `path` names: a file is itself, a run folder its `model.onnx`.
 
     Raises:
-        ModelError: there is none, or it is longer than an ONNX file can be.
+        ModelError: there is none, or it is neither an ONNX model nor an engine.
     """
     is_folder = not is_file(path) and os.path.isdir(path)  # noqa: PTH112 (raises nothing)
     file = path / MODEL if is_folder else path
     if not is_file(file):
         what = f"no {MODEL} in this folder" if is_folder else "no such file"
         raise ModelError(what, where=str(path), hint="name an ONNX file or the folder of a run")
-    if not is_engine(file) and file.stat().st_size > MOST_BYTES:
-        raise _too_long(file)
+    if not is_engine(file):
+        read_proto(file)
     return file
 
 
@@ -238,7 +238,7 @@ def precision_of(path: Path) -> Precision:
     Raises:
         ModelError: it cannot be read.
     """
-    graph = model_proto(model_content(path), path).graph
+    graph = read_proto(path).graph
     if any(node.op_type in QUANTISED for node in _all_nodes(graph)):
         return "int8"
     sizes = _weights_by_type(graph)
@@ -255,7 +255,7 @@ def precision_label(path: Path, precision: Precision) -> str:
     """
     if precision != "fp32" or is_engine(path):
         return precision
-    sizes = _weights_by_type(model_proto(model_content(path), path).graph)
+    sizes = _weights_by_type(read_proto(path).graph)
     most = max(sizes, key=lambda kind: sizes[kind])
     return OTHER_LABELS.get(most, precision)
 
@@ -355,9 +355,21 @@ def model_proto(content: bytes, path: Path) -> ModelProto:
     from onnx import load_model_from_string
 
     try:
-        return load_model_from_string(content)
+        model = load_model_from_string(content)
     except Exception as error:  # protobuf's own, which has no public home
         raise ModelError("is not an ONNX model", where=str(path)) from error
+    if not model.HasField("graph"):  # nothing at all is valid, as all of it may be left out
+        raise ModelError("is not an ONNX model: it has no graph", where=str(path))
+    return model
+
+
+def read_proto(path: Path) -> ModelProto:
+    """The model in an ONNX file, without weights that are kept beside it.
+
+    Raises:
+        ModelError: it cannot be read, or is not an ONNX model.
+    """
+    return model_proto(model_content(path), path)
 
 
 def sha256_or_empty(model: Path) -> str:

@@ -24,7 +24,12 @@ from edgespiral.measure.model_files import (
     sha256_or_empty,
     timed_files,
 )
-from edgespiral.measure.runtimes.agent_answer import check_clock, check_computed, row_count
+from edgespiral.measure.runtimes.agent_answer import (
+    check_clock,
+    check_computed,
+    check_threads,
+    row_count,
+)
 from edgespiral.measure.runtimes.base import Job
 from edgespiral.measure.tiny import write_tiny_model, write_tiny_module
 from edgespiral.measure.transports.one_at_a_time import alone_on
@@ -369,6 +374,7 @@ class Session:
             elapsed_s = _clock_s() - started_s
         answer = runtime.parse(completed, job)
         check_clock(answer, elapsed_s, self.profile.capabilities.overlap)
+        check_threads(answer.runtime.threads, answer.device.cores)
         return answer
 
 

@@ -37,12 +37,12 @@ def write_tiny_model(path: Path) -> Path:
 def write_tiny_module(folder: Path) -> None:
     """Write the module of `write_tiny_model`, `model.py` with its weights, into a folder."""
     import numpy as np
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     kernels = list(_kernels([CHANNELS] * (LAYERS + 1)))
-    save_file(
-        {f"{at}.weight": np.ascontiguousarray(k) for at, k in enumerate(kernels)}, folder / WEIGHTS
-    )
+    weights = {f"{at}.weight": np.ascontiguousarray(k) for at, k in enumerate(kernels)}
+    with replacing(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(save(weights))
     with replacing(folder / SOURCE) as temporary:
         temporary.write_text(MODULE, encoding="utf-8")
 

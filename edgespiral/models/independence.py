@@ -17,7 +17,7 @@ from edgespiral.core.errors import ModelError
 from edgespiral.core.nested import count, joined, leaves, mapped, rows
 from edgespiral.models.calling import call
 from edgespiral.models.example_inputs import made_up
-from edgespiral.models.load import check_outputs, copied
+from edgespiral.models.load import check_empty_samples, check_outputs, copied
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
@@ -94,9 +94,11 @@ def check_answers(model: nn.Module, splits: DataSplits, check: OutputCheck) -> N
     Raises:
         ModelError: as `models.load.check_outputs` and `check_independence`; or what it says depends
             on what it was asked about first, so that another process has another model.
+        DataError: as `models.load.check_empty_samples`.
     """
     fresh = copied(model)
     check_outputs(model, splits, check)
+    check_empty_samples(model, splits)
     check_independence(model, splits)
     if fresh is not None:
         _check_first_call(model, fresh, splits)

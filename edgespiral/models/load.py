@@ -8,9 +8,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import ModelError, first_few
+from edgespiral.core.batches import NamedSource
+from edgespiral.core.errors import DataError, ModelError, first_few
 from edgespiral.core.factory import call_factory, is_factory
-from edgespiral.core.nested import count, plain, rows, shapes
+from edgespiral.core.nested import count, leaves, plain, rows, shapes
 from edgespiral.core.system.files import is_file
 from edgespiral.core.text import shortened
 from edgespiral.core.user_code import user_code
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.batches import DataSplits, InputSpec
     from edgespiral.core.nested import Tensors
     from edgespiral.models.checkpoint_files import Inert
 
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 WEIGHTS_ENDINGS = (".safetensors", ".index.json", ".pt", ".pth", ".bin", ".ckpt")
+# Of a split, what is looked at for samples that hold nothing.
+EMPTY_BATCH, MOST_LOOKED_AT = 128, 1024
 # Of a model's numbers, what may be without weights in a file that it begins from.
 MOST_NEW = 0.5
 NOT_LOADED = "the file holds more than tensors and is not loaded, since that would run its code"
@@ -242,6 +245,62 @@ def check_outputs(model: nn.Module, splits: DataSplits, check: OutputCheck) -> N
     except ModelError:
         return
     check(alone, 1, splits)
+
+
+def check_empty_samples(model: nn.Module, splits: DataSplits) -> None:
+    """Run samples that hold nothing, such as a length of 0, a mask of no place or padding alone.
+
+    Raises:
+        DataError: one of the first thousand of a split makes the model's outputs no numbers.
+    """
+    import torch
+
+    specs = leaves(splits.specs)
+    if all(_holds_nothing(torch.zeros(1), spec, splits) is None for spec in specs.values()):
+        return
+    for part in ("train", "validation", "test"):
+        source, seen = getattr(splits, part), 0
+        for inputs, _ in source.epoch(batch_size=EMPTY_BATCH):
+            for name, leaf in leaves(inputs).items():
+                empty = _holds_nothing(leaf, specs[name], splits)
+                at = -1 if empty is None or not bool(empty.any()) else int(empty.nonzero()[0])
+                if at < 0 or _is_finite(_run(model, rows(inputs, slice(at, at + 1)))):
+                    continue
+                is_named = isinstance(source, NamedSource)
+                place = source.place(seen + at, None) if is_named else f"sample {seen + at}"
+                raise DataError(
+                    f"the model's outputs for {place} are NaN or infinite, of which "
+                    f"{name or 'the input'} is {_in_words(leaf[at])}",
+                    where=f"{splits.name}: {part}",
+                    hint="take such samples away, or have the model allow for them",
+                )
+            seen += count(inputs)
+            if seen >= MOST_LOOKED_AT:
+                break
+
+
+def _holds_nothing(leaf: Tensor, spec: InputSpec, splits: DataSplits) -> Tensor | None:
+    """Which samples (N,) are counts of 0 or padding alone; None of inputs that are neither."""
+    import torch
+
+    if spec.token_count is not None:
+        if splits.padding is None:
+            return None
+        return (leaf == splits.padding).reshape(len(leaf), -1).all(1)
+    if spec.torch_dtype not in (torch.int64, torch.int32, torch.bool):
+        return None
+    return (leaf <= 0).reshape(len(leaf), -1).all(1)
+
+
+def _in_words(entry: Tensor) -> str:
+    return f"{int(entry)}" if entry.numel() == 1 else "empty"
+
+
+def _is_finite(outputs: object) -> bool:
+    import torch
+
+    ends = leaves(plain(outputs)).values()
+    return all(bool(end.isfinite().all()) for end in ends if isinstance(end, torch.Tensor))
 
 
 def one_output(model: nn.Module, splits: DataSplits, key: str | None) -> nn.Module:

@@ -23,7 +23,7 @@ from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.core.system.time_limit import limited
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
-from edgespiral.models.source import own_state, source_of
+from edgespiral.models.source import given_values, own_state, source_of
 from edgespiral.models.tracing.entered import OwnGradientError
 from edgespiral.models.tracing.functional_layers import restore_layers
 from edgespiral.models.tracing.layers import layer_class
@@ -155,7 +155,9 @@ def check_rebuilds(model: GraphModule, example: Tensors | None = None) -> str:
     # Without values: neither time nor random numbers are spent on initial weights.
     with torch.device("cpu" if example is not None else "meta"), torch.random.fork_rng(devices=[]):
         exec(compile(source, SOURCE, "exec"), built.__dict__)  # noqa: S102 (our own source)
-        rebuilt = built.Model().eval()
+        # Its file is not written yet, nor are its values asked for.
+        arguments = {"weights": None} if any(given_values(model)) else {}
+        rebuilt = built.Model(**arguments).eval()
     wrong = sorted(_description(rebuilt) ^ _description(model))
     if wrong:
         raise ModelError("its source does not rebuild it", where=wrong[0][0])

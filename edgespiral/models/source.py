@@ -43,6 +43,15 @@ from safetensors.torch import load_file
 from torch import nn
 '''
 
+PLACE = """
+WEIGHTS = Path(__file__).with_name("model.safetensors")
+"""
+
+# What of the two differs where `Model` reads values from the file.
+SAFETENSORS = "from safetensors.torch import load_file\n"
+SAFE_OPEN = "from safetensors import safe_open\n"
+ARGUMENT = "ARGUMENT"
+
 FIXING = f"""
 
 def _fixed(layer, *names):
@@ -52,6 +61,27 @@ def _fixed(layer, *names):
     layer.{FIXED} = names
     return layer
 """
+
+BEGINNING = '''
+
+def _begin(model, weights, constants, drawn):
+    """Give a new model what none of its layers begins with, by a file of weights.
+
+    Constants, which no training changes, are the file's. Parameters of the model's own are drawn
+    at random, with the mean and the deviation that they have there. Without a file, nothing is
+    given: all values are to follow, as by `load_state_dict`.
+    """
+    if weights is None:
+        return
+    state = model.state_dict()
+    with torch.no_grad(), safe_open(weights, framework="pt") as file:
+        for name in constants:
+            state[name].copy_(file.get_tensor(name))
+        for name in drawn:
+            trained = file.get_tensor(name)
+            noise = trained.std(correction=0) * torch.randn_like(trained)
+            state[name].copy_(trained.mean() + noise)
+'''
 
 FOOTER = '''
 
@@ -70,9 +100,9 @@ def _place(root, path, item):
         root.register_buffer(name, item)
 
 
-def load(weights=Path(__file__).with_name("model.safetensors")):
+def load(weights=WEIGHTS):
     """The model with its weights, in eval mode."""
-    model = Model()
+    model = Model(ARGUMENT)
     model.load_state_dict(load_file(weights))
     return model.eval()
 '''
@@ -95,17 +125,48 @@ def source_of(model: GraphModule) -> str:
     wrapped = [line for line in before.splitlines() if "wrap(" in line]
     forward = "\n".join(f"    {line}".rstrip() for line in f"def forward{body}".splitlines())
     items = [*_items(model), *_ties(model)]
+    constants, drawn = given_values(model)
+    has_given = bool(constants or drawn)
+    argument = ", weights=WEIGHTS" if has_given else ""
     parts = [
-        HEADER,
+        HEADER.replace(SAFETENSORS, f"{SAFE_OPEN}{SAFETENSORS}" if has_given else SAFETENSORS),
         *_imports(code.src, code.globals),
         *(["import torch.fx\n\n", "\n".join(wrapped), "\n"] if wrapped else []),
+        PLACE,
         *([FIXING] if any(item.startswith("_fixed(") for _, item in items) else []),
-        "\n\nclass Model(nn.Module):\n    def __init__(self):\n        super().__init__()\n",
+        *([BEGINNING] if has_given else []),
+        f"\n\nclass Model(nn.Module):\n    def __init__(self{argument}):\n",
+        "        super().__init__()\n",
         *(f"        _place(self, {path!r}, {item})\n" for path, item in items),
+        *([f"        _begin(self, weights, {constants!r}, {drawn!r})\n"] if has_given else []),
         f"\n{forward}\n",
-        FOOTER,
+        FOOTER.replace(ARGUMENT, "weights" if has_given else ""),
     ]
     return "".join(parts)
+
+
+def given_values(model: GraphModule) -> tuple[list[str], list[str]]:
+    """Names of what a new model of `model`'s layers lacks: (constants, parameters of its own).
+
+    Constants are buffers that no layer makes for itself, such as filters of a front end, and
+    parameters that are fixed. Parameters of its own belong to no layer, such as a class token.
+    Where there are some, the written `Model` takes the file of weights that has their values.
+
+    Raises:
+        ModelError: as `own_state`.
+    """
+    constants = [
+        f"{path}.{name}"
+        for path, module in _called(model).items()
+        for name in fixed_names(module)
+        if name in module._parameters
+    ]
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    drawn: list[str] = []
+    for path, tensor in _outside_layers(model):
+        is_trained = path in parameters and (tensor.is_floating_point() or tensor.is_complex())
+        (drawn if is_trained else constants).append(path)
+    return constants, drawn
 
 
 def _imports(source: str, names: dict[str, object]) -> Iterator[str]:
@@ -126,17 +187,26 @@ def _imports(source: str, names: dict[str, object]) -> Iterator[str]:
 
 
 def _items(model: GraphModule) -> Iterator[tuple[str, str]]:
-    called = {str(node.target) for node in model.graph.nodes if node.op == "call_module"}
-    modules = {path: module for path, module in model.named_modules() if path in called}
-    for path, module in modules.items():
+    for path, module in _called(model).items():
         constants = [name for name in fixed_names(module) if name in module._parameters]
         call = _constructor(path, module)
         yield path, f"_fixed({', '.join([call, *map(repr, constants)])})" if constants else call
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    own = {f"{owner}.{name}" for owner, layer in modules.items() for name in own_state(layer)}
-    for path, tensor in model.state_dict(keep_vars=True).items():
-        if path not in own:
-            yield path, _empty(tensor, is_parameter=path in parameters)
+    for path, tensor in _outside_layers(model):
+        yield path, _empty(tensor, is_parameter=path in parameters)
+
+
+def _called(model: GraphModule) -> dict[str, nn.Module]:
+    """The layers that are called, by their paths."""
+    paths = {str(node.target) for node in model.graph.nodes if node.op == "call_module"}
+    return {path: module for path, module in model.named_modules() if path in paths}
+
+
+def _outside_layers(model: GraphModule) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers that no new layer brings with it, by their paths."""
+    layers = _called(model).items()
+    own = {f"{path}.{name}" for path, layer in layers for name in own_state(layer)}
+    return ((path, t) for path, t in model.state_dict(keep_vars=True).items() if path not in own)
 
 
 def _ties(model: GraphModule) -> Iterator[tuple[str, str]]:

@@ -31,12 +31,15 @@ def budget_margins(run: Run) -> tuple[BudgetMargin, ...]:
 
 def margin_text(budget: BudgetMargin) -> str:
     """A budget as a person would say it, with what the result takes of it."""
-    side = "within" if budget.margin >= 0 else "beyond"
+    value, limit = _figure(budget, budget.value), _figure(budget, budget.limit)
     margin = f"{abs(budget.margin):.3g} {budget.margin_unit}".strip()
-    return (
-        f"{budget.name}: {_figure(budget, budget.value)} of {_figure(budget, budget.limit)}, "
-        f"{margin} {side}"
-    )
+    # What is within a floor lies above it.
+    side = (budget.value - budget.limit) * budget.margin
+    if side == 0:
+        return f"{budget.name}: {value}, which is its limit"
+    bound, missed = ("at least", "too little") if side > 0 else ("at most", "too much")
+    outcome = "to spare" if budget.margin > 0 else missed
+    return f"{budget.name}: {value} of {bound} {limit}, {margin} {outcome}"
 
 
 def siblings(run: Run) -> tuple[SiblingResult, ...]:

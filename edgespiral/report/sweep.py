@@ -29,7 +29,10 @@ FIGURES = (
     *("exit_code", "outcome", "problem", "precision"),
     *("validation_score", "test_score", "size_bytes", "parameter_count"),
 )
-ON_DEVICE = ("target", "latency_ms", "latency_low_ms", "latency_high_ms", "speedup")
+ON_DEVICE = (
+    *("target", "latency_ms", "latency_low_ms", "latency_high_ms", "speedup"),
+    "energy_mj",
+)
 
 
 def print_sweep(console: Console, sweep: Sweep) -> None:
@@ -70,7 +73,7 @@ def sweep_csv(sweep: Sweep) -> str:
         for device in run.devices:
             interval = device.ci95_ms
             latency = (device.latency_ms, interval.low, interval.high, device.speedup)
-            writer.writerow([*row, device.target, *latency])
+            writer.writerow([*row, device.target, *latency, device.energy_mj])
         if not run.devices:
             writer.writerow([*row, *("" for _ in ON_DEVICE)])
     return text.getvalue()
@@ -106,6 +109,7 @@ def _rows(points: Sequence[SweptPoint], metric: Metric) -> list[tuple[int, Swept
                 metric.text(point.score),
                 _score_interval(point),
                 f"{formats.count(point.size_bytes)}B",
+                DASH if point.energy_mj is None else f"{point.energy_mj:.4g} mJ",
                 str(len(point.runs)),
             ],
         )

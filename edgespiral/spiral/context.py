@@ -78,7 +78,10 @@ class Parent:
 
 @dataclass(frozen=True)
 class RunContext:
-    """What the steps of one run share."""
+    """What the steps of one run share.
+
+    `other_teacher` teaches in the place of the `teacher`, which is what is cut.
+    """
 
     plan: Plan
     out: Path
@@ -93,6 +96,7 @@ class RunContext:
     cache_folder: Path | None = None
     task: Task = field(kw_only=True)
     training: Training = USUAL
+    other_teacher: GraphModule | None = None
 
     @property
     def session(self) -> Session:
@@ -127,7 +131,7 @@ class RunContext:
             self.splits,
             self.task,
             self.listener,
-            self.teacher.model,
+            self.teacher.model if self.other_teacher is None else self.other_teacher,
             plan.teacher,
             training_settings(plan, self.teacher.model, len(self.splits.train)),
             self.out / OUTPUTS,

@@ -352,5 +352,6 @@ def _unreachable(budget: Budgets, beyond: OutOfReach, best_turn: int, which: str
         fastest = f"the fastest {which} takes {times:.3g} times the budget where it is furthest off"
     else:
         more = f"{100 * (times - 1):.2g} % more"
-        fastest = f"the fastest {which} takes {beyond.fastest_ms:.3g} ms, {more}"
+        speedup = f"{budget.teacher_ms / beyond.fastest_ms:.3g}x"
+        fastest = f"the fastest {which} takes {beyond.fastest_ms:.3g} ms, {more}: {speedup}"
     return End(Outcome.UNREACHABLE, best_turn, f"{budget} is out of reach: {fastest}")

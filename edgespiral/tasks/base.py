@@ -142,6 +142,17 @@ class Task:
         """A teacher's outputs as the targets of data that has none; None: such data is refused."""
         return None
 
+    @property
+    def asks_in_order(self) -> bool:
+        """Whether a score asks a whole model about each batch once, in stored order.
+
+        Then several processes may have been asked before. A task that scores or answers in its own
+        way may ask otherwise.
+        """
+        own = type(self)
+        is_usual = own.score is Task.score and own.scored is Task.scored
+        return is_usual and own.answers is Task.answers and not self.part_names
+
     def score(
         self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE
     ) -> float:

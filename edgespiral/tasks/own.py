@@ -107,6 +107,11 @@ class OwnTask(Task):
         with self._calling("decisions"):
             return max(1, int(self._task.decisions(targets)))
 
+    @property
+    def asks_in_order(self) -> bool:
+        """See `Task.asks_in_order`."""
+        return self._task.asks_in_order
+
     def score(
         self, predict: Predict, source: BatchSource, *, batch_size: int = BATCH_SIZE
     ) -> float:

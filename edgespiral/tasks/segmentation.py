@@ -1,6 +1,7 @@
 """Semantic segmentation: logits (N, C, H, W), a class a pixel, mean intersection over union.
 
-Pixels of the class `IGNORED` count for nothing, as in PASCAL VOC, Cityscapes and CamVid.
+Pixels of one class count for nothing: `IGNORED`, as in PASCAL VOC and Cityscapes, or another that
+the data names.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.core.stages.graph import Postprocessing
 from edgespiral.tasks.base import Task
-from edgespiral.tasks.checks import described, require_target_shape
+from edgespiral.tasks.checks import described, labelled_parts, require_target_shape
 from edgespiral.tasks.drawing import colour, visible
 
 if TYPE_CHECKING:
@@ -27,12 +28,17 @@ if TYPE_CHECKING:
 IGNORED = 255
 # Of classes over the image.
 OPACITY = 0.5
+# Mostly the first of so many samples tell.
+BATCH_SIZE = 16
 
 
 class Segmentation(Task):
     """A class a pixel: outputs are logits (N, C, H, W), targets (N, H, W), int64.
 
     Losses, divergences and distances are means over the pixels of a sample, in nats.
+
+    Args:
+        ignored: the class of pixels that count for nothing; None if all count.
     """
 
     metric = Metric(name="mIoU")
@@ -41,23 +47,31 @@ class Segmentation(Task):
     main_output = "out"
     output_name = "logits"
 
+    def __init__(self, ignored: int | None = IGNORED) -> None:
+        # No mask has a class below 0.
+        self._ignored = -1 if ignored is None else ignored
+
+    def fitted(self, splits: DataSplits) -> tuple[Task, DataSplits]:
+        """With the class that counts for nothing in such data."""
+        return Segmentation(splits.ignored_class), splits
+
     def loss(self, outputs: Tensor, targets: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
         """Mean cross-entropy of all pixels that count."""
         losses = F.cross_entropy(
             outputs.float(),
             targets,
-            ignore_index=IGNORED,
+            ignore_index=self._ignored,
             label_smoothing=label_smoothing,
             reduction="sum",
         )
-        return losses / (targets != IGNORED).sum().clamp_min(1)
+        return losses / (targets != self._ignored).sum().clamp_min(1)
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of each sample's pixels."""
         losses = F.cross_entropy(
-            outputs.float(), targets, ignore_index=IGNORED, reduction="none"
+            outputs.float(), targets, ignore_index=self._ignored, reduction="none"
         ).flatten(1)
-        return losses.sum(1) / _counting(targets)
+        return losses.sum(1) / self._counting(targets)
 
     def distance(self, student: Tensor, teachers: Tensor, temperature: float) -> Tensor:
         """tau^2 * KL(softmax(z_t/tau) || softmax(z_s/tau)), a mean over pixels and samples.
@@ -80,8 +94,8 @@ class Segmentation(Task):
 
     def rightness(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The share of each sample's pixels that are right."""
-        right = (outputs.argmax(1) == targets).float().flatten(1)
-        return right.sum(1) / _counting(targets)
+        right = (outputs.argmax(1) == targets) & (targets != self._ignored)
+        return right.float().flatten(1).sum(1) / self._counting(targets)
 
     def targets_of(self, outputs: Tensor) -> Tensor:
         """The class that the teacher names of each pixel."""
@@ -89,27 +103,30 @@ class Segmentation(Task):
 
     def chance(self, targets: Tensor) -> float | None:
         """The share of the commonest class among all pixels."""
-        counting = targets[targets != IGNORED]
+        counting = targets[targets != self._ignored]
         return int(counting.bincount().max()) / len(counting) if len(counting) else None
 
     def decisions(self, targets: Tensor) -> int:
         """As many as there are pixels that count."""
-        return max(1, int((targets != IGNORED).sum()))
+        return max(1, int((targets != self._ignored).sum()))
 
     def score_of(self, pairs: Pairs) -> float:
         """Mean over classes of intersection over union of all pixels of the pass, in percent.
 
         Classes that neither the targets nor the outputs have do not count.
+
+        Raises:
+            DataError: no pixel counts, so that there is none.
         """
         counts: Tensor | int = 0
         for logits, masks in pairs:
             # Counted where the logits are, so that no batch waits for the one before.
-            counts = counts + _confusion(logits, masks.to(logits.device))
-        if isinstance(counts, int):
-            return 0.0
+            counts = counts + self._confusion(logits, masks.to(logits.device))
+        if isinstance(counts, int) or not bool(counts.any()):
+            raise DataError(f"mIoU is undefined: {self._nothing_counts}")
         both = counts.diagonal().double()
         either = counts.sum(0) + counts.sum(1) - both
-        return 100.0 * float((both / either)[either > 0].mean()) if bool(either.any()) else 0.0
+        return 100.0 * float((both / either)[either > 0].mean())
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002
         """The share of pixels that may turn over, in points: samples are many pixels each."""
@@ -146,10 +163,10 @@ class Segmentation(Task):
         return torch.stack(drawn)
 
     def check_data(self, splits: DataSplits) -> None:
-        """A mask a sample, as large as the image.
+        """A mask a sample, as large as the image, and in every split a pixel that counts.
 
         Raises:
-            DataError: one class a sample, or masks of another size.
+            DataError: one class a sample, masks of another size, or a split without such a pixel.
         """
         if splits.inputs is not None:
             what = "has several inputs a sample, of which none is said to be the image"
@@ -161,6 +178,11 @@ class Segmentation(Task):
             raise DataError(
                 f"masks are {splits.target_shape}, not {masks}", where=splits.name, hint=hint
             )
+        for part, source in labelled_parts(splits):
+            batches = source.epoch(batch_size=BATCH_SIZE)
+            if not any(bool((masks != self._ignored).any()) for _, masks in batches):
+                where = f"{splits.name}: {part}"
+                raise DataError(f"{self._nothing_counts}, so mIoU is undefined", where=where)
 
     def check_outputs(self, outputs: object, samples: int, splits: DataSplits) -> None:
         """Finite logits (samples, classes, height, width).
@@ -181,18 +203,20 @@ class Segmentation(Task):
             return
         raise ModelError(f"the model returns {what}, not logits of shape {expected}", hint=hint)
 
+    @property
+    def _nothing_counts(self) -> str:
+        return f"every pixel is of class {self._ignored}, which counts for nothing"
 
-def _counting(masks: Tensor) -> Tensor:
-    """How many pixels of each sample count, (N,), at least 1."""
-    return (masks != IGNORED).flatten(1).sum(1).clamp_min(1)
+    def _counting(self, masks: Tensor) -> Tensor:
+        """How many pixels of each sample count, (N,), at least 1."""
+        return (masks != self._ignored).flatten(1).sum(1).clamp_min(1)
 
-
-def _confusion(logits: Tensor, masks: Tensor) -> Tensor:
-    """(C, C) counts of pixels by what they are and what they are told to be."""
-    classes = logits.shape[1]
-    classes_told, counting = logits.argmax(1), masks != IGNORED
-    places = masks[counting] * classes + classes_told[counting]
-    return places.bincount(minlength=classes**2).reshape(classes, classes)
+    def _confusion(self, logits: Tensor, masks: Tensor) -> Tensor:
+        """(C, C) counts of pixels by what they are and what they are told to be."""
+        classes = logits.shape[1]
+        classes_told, counting = logits.argmax(1), masks != self._ignored
+        places = masks[counting] * classes + classes_told[counting]
+        return places.bincount(minlength=classes**2).reshape(classes, classes)
 
 
 def _classes(logits: Tensor) -> dict[str, Tensor]:

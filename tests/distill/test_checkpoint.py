@@ -37,6 +37,24 @@ def test_a_damaged_checkpoint_is_one_line(tmp_path, content):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"student": {"w": torch.tensor([1.0, float("nan")])}},
+        {"student": {"w": torch.tensor([float("inf")])}},
+        {"loss": float("nan")},
+        {"optimizer": {"state": {0: {"momentum_buffer": torch.tensor([float("nan")])}}}},
+    ],
+)
+def test_what_no_run_has_kept_is_not_gone_on_from(tmp_path, damage):
+    path = tmp_path / "c.pt"
+    replace(STATE, **damage).write(path)
+    with pytest.raises(RunFolderError, match="is damaged: not all of it are numbers; delete it"):
+        checkpoint.read(path, "this run", ["w"])
+    replace(STATE, student={"mask": torch.tensor([float("-inf")])}).write(path)
+    assert checkpoint.read(path, "this run", ["w"]) is not None
+
+
 def test_a_missing_folder_is_one_line(tmp_path):
     with pytest.raises(RunFolderError, match="cannot write"):
         STATE.write(tmp_path / "gone" / "c.pt")
@@ -48,7 +66,8 @@ def test_a_full_disk_keeps_the_checkpoint_before(tmp_path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, hard))
     try:
-        with pytest.raises(RunFolderError, match="cannot write") as caught:
+        told = "cannot write: File too large"  # and nothing of PyTorch's own words
+        with pytest.raises(RunFolderError, match=told) as caught:
             replace(STATE, student={"w": torch.zeros(100_000)}).write(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -20,6 +20,7 @@ from edgespiral.measure.model_files import (
 )
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.session import Session
+from edgespiral.measure.tiny import write_tiny_model
 
 Make = Callable[..., Path]
 
@@ -95,10 +96,19 @@ def test_what_is_no_model_is_said(tmp_path: Path) -> None:
 def test_a_run_folder_stands_for_its_model(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"no model\.onnx in this folder"):
         find_model(tmp_path)
-    (tmp_path / "model.onnx").touch()
+    write_tiny_model(tmp_path / "model.onnx")
     assert find_model(tmp_path) == tmp_path / "model.onnx"
     with pytest.raises(ModelError, match="no such file"):
         find_model(tmp_path / "other.onnx")
+
+
+def test_what_is_named_as_a_model_is_one(tmp_path: Path) -> None:
+    for content in (b"", b"a text\n", b"\x08\x07"):
+        (tmp_path / "a.onnx").write_bytes(content)
+        with pytest.raises(ModelError, match=r"a\.onnx: is not an ONNX model"):
+            find_model(tmp_path / "a.onnx")
+    (tmp_path / "a.engine").write_bytes(b"what only its device can read")
+    assert find_model(tmp_path / "a.engine") == tmp_path / "a.engine"
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])

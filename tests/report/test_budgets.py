@@ -52,10 +52,14 @@ def test_every_budget_has_its_margin(met: list[Event]) -> None:
     latency, size, parameters, score = budget_margins(Run.of(sized(met)))
     assert (latency.name, latency.unit, latency.verdict) == ("latency", "ms", Verdict.MET)
     assert latency.margin == pytest.approx(100 * (1 - 2.2 / 2.25), abs=0.5)
-    assert margin_text(size) == "size: 0.4595 MiB of 0.3815 MiB, 20.4 % beyond"
+    assert margin_text(size) == "size: 0.4595 MiB of at most 0.3815 MiB, 20.4 % too much"
     assert size.verdict is Verdict.MISSED
-    assert margin_text(parameters) == "parameters: 120444 of 135500, 11.1 % within"
-    assert margin_text(score) == "accuracy: 92.60 % of 91.40 %, 1.2 points within"
+    assert margin_text(parameters) == "parameters: 120444 of at most 135500, 11.1 % to spare"
+    assert margin_text(score) == "accuracy: 92.60 % of at least 91.40 %, 1.2 points to spare"
+    worse = score.model_copy(update={"value": 90.4, "margin": -1.0})
+    assert margin_text(worse) == "accuracy: 90.40 % of at least 91.40 %, 1 points too little"
+    at_it = score.model_copy(update={"value": 91.4, "margin": 0.0})
+    assert margin_text(at_it) == "accuracy: 91.40 %, which is its limit"
     assert build_result(sized(met)).budgets == (latency, size, parameters, score)
 
 
@@ -64,7 +68,7 @@ def test_a_run_without_a_latency_shows_none_as_its_budget(met: list[Event]) -> N
     names = [budget.name for budget in budget_margins(Run.of(events))]
     assert names == ["size", "parameters", "accuracy"]
     page = render_html(events)
-    assert "parameters: 120444 of 135500, 11.1 % within: met" in page
+    assert "parameters: 120444 of at most 135500, 11.1 % to spare: met" in page
     assert "budget 0.4" not in page
     assert "goal reached" in page
     [turn] = [e for e in events if isinstance(e, TurnFinished) and e.turn == 2]
@@ -87,9 +91,11 @@ def test_memory_has_its_margin_on_every_device(several: list[Event]) -> None:
     ]
     latency, memory_margin, *others = budget_margins(Run.of(events))
     assert latency.name == "latency on host-cpu"
-    assert margin_text(memory_margin) == ("memory on host-cpu: 66.00 MiB of 60.00 MiB, 10 % beyond")
+    assert margin_text(memory_margin) == (
+        "memory on host-cpu: 66.00 MiB of at most 60.00 MiB, 10 % too much"
+    )
     assert [budget.name for budget in others] == ["latency on board", "memory on board", "accuracy"]
-    assert "memory on board: 66.00 MiB of 60.00 MiB" in render_html(events)
+    assert "memory on board: 66.00 MiB of at most 60.00 MiB" in render_html(events)
     result = build_result(events)
     assert [device.memory for device in result.devices] == [memory, memory]
 
@@ -137,4 +143,4 @@ def test_no_share_is_asked_for_that_cannot_be_undercut(met: list[Event]) -> None
     begun, *rest = met
     lenient = begun.model_copy(update={"plan": {**begun.plan, "max_drop": 95.0}})
     *_, score = budget_margins(Run.of([lenient, *rest]))
-    assert margin_text(score) == "accuracy: 92.60 % of 0.00 %, 92.6 points within"
+    assert margin_text(score) == "accuracy: 92.60 % of at least 0.00 %, 92.6 points to spare"

@@ -36,9 +36,13 @@ def test_a_budget_out_of_reach_ends_before_training(teacher, digits, tmp_path):
     done = api.compress(teacher, digits, out=tmp_path / "run", target=QUICK, latency_ms=1e-4)
     assert done.result.outcome is Outcome.UNREACHABLE
     assert done.result.exit_code == ExitCode.UNREACHABLE
-    assert re.search(
-        r"the fastest cut of this model takes [\d.]+ ms, \S+ % more$", done.result.message
+    [said] = re.findall(
+        r"the fastest cut of this model takes ([\d.]+) ms, \S+ % more: ([\d.]+)x$",
+        done.result.message,
     )
+    fastest_ms, speedup = map(float, said)
+    teacher_ms = done.result.devices[0].teacher.stats.p50_ms
+    assert speedup == pytest.approx(teacher_ms / fastest_ms, rel=0.02)
     assert not [e for e in read(tmp_path / "run" / "journal.jsonl") if isinstance(e, TurnFinished)]
     assert (tmp_path / "run" / "model.onnx").exists()
 

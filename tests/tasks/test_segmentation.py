@@ -136,6 +136,32 @@ def test_sound_masks_pass():
     data.check(splits(sound), batch_size=2)
 
 
+def test_a_split_of_which_no_pixel_counts_is_refused():
+    with pytest.raises(DataError, match=r"validation: every pixel is of class 255.*undefined"):
+        PLUGIN.check_data(
+            replace(splits(masks()), validation=splits(torch.full_like(masks(), IGNORED)).train)
+        )
+    nothing = torch.full((1, 2, 2), IGNORED)
+    with pytest.raises(DataError, match="mIoU is undefined"):
+        PLUGIN.score_of([(torch.zeros(1, 3, 2, 2), nothing)])
+
+
+@pytest.mark.parametrize("ignored", [2, 3, 11, None])
+def test_the_class_that_counts_for_nothing_is_the_datas(ignored):
+    told = torch.where(MASKS == IGNORED, 0 if ignored is None else ignored, MASKS)
+    task, _ = PLUGIN.fitted(replace(splits(masks()), ignored_class=ignored))
+    logits = torch.randn(2, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    same = torch.where(told == ignored, IGNORED, told) if ignored is not None else told
+    for method in ("sample_losses", "rightness", "loss"):
+        ours, theirs = (getattr(t, method)(logits, m) for t, m in ((task, told), (PLUGIN, same)))
+        assert torch.equal(ours, theirs)
+    assert task.score_of([(logits, told)]) == PLUGIN.score_of([(logits, same)])
+    assert (task.chance(told), task.decisions(told)) == (
+        PLUGIN.chance(same),
+        PLUGIN.decisions(same),
+    )
+
+
 def test_masks_of_another_size_are_refused():
     with pytest.raises(DataError, match=r"masks are \(2, 2\), not masks of \(4, 4\)"):
         PLUGIN.check_data(splits(masks((2, 2))))

@@ -110,15 +110,15 @@ class RunStarted(RunEvent):
     """First record of a journal: the plan and everything needed to do it again.
 
     `metric` is what all scores of the run are of, and `timed` says what of the model is cut and
-    timed, where that is not all of it. `recipe_sha256` is of what the plan's recipe says.
-    `data_files` are the SHA-256, by name, of the texts that say what the model's inputs and outputs
-    stand for, such as its vocabulary, which ship beside it.
+    timed, where that is not all of it. `recipe_sha256` is of what the plan's recipe says, and
+    `data_files` are the hashes of texts that ship beside the model, such as its vocabulary.
     """
 
     kind: Literal["run-started"] = "run-started"
     plan: dict[str, object]
     plan_sha256: str
     teacher_sha256: str
+    teacher_model_sha256: str | None = None
     metric: Metric
     timed: Line = ""
     recipe_sha256: str | None = None

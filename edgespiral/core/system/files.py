@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from edgespiral.core.errors import RunFolderError, UsageError
+from edgespiral.core.errors import EdgeSpiralError, RunFolderError, UsageError
 from edgespiral.core.system.temporary import part_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SETTINGS_BYTES = 10**6
 # What this program writes: journals and results have every sample of every measurement.
 RECORD_BYTES = 2**28
+# With less than this left a disk is as good as full: what could not be written was longer.
+ROOM_BYTES = 2**16
 PAGE_BEGIN = b"<!doctype html"
 
 
@@ -57,11 +59,40 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         if _is_elsewhere(error, path):
             raise
-        raise RunFolderError(
-            f"cannot write: {error.strerror or error}",
-            where=str(path),
-            hint="check the folder's permissions and free space, or choose another --out",
-        ) from error
+        raise _unwritten(path, error) from error
+    except EdgeSpiralError:
+        raise
+    except Exception as error:
+        # Writers that are not Python's raise errors of their own for a full disk.
+        full = os.strerror(errno.ENOSPC)
+        if full not in str(error) and not _is_full(path.parent):
+            raise
+        raise _unwritten(path, OSError(errno.ENOSPC, full)) from error
+
+
+def require_room(folder: Path) -> None:
+    """Refuse a folder in which nothing more can be written, once something has failed there.
+
+    Raises:
+        RunFolderError: its disk is full.
+    """
+    if _is_full(folder):
+        raise _unwritten(folder, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        status = os.statvfs(folder)
+    except OSError:
+        return False
+    return status.f_bavail * status.f_frsize < ROOM_BYTES
+
+
+def _unwritten(path: Path, error: OSError) -> RunFolderError:
+    hint = "check the folder's permissions and free space, or choose another --out"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        hint = "make room there; what was done before is kept, and --resume goes on from it"
+    return RunFolderError(f"cannot write: {error.strerror or error}", where=str(path), hint=hint)
 
 
 @contextmanager

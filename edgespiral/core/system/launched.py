@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
+# What a process that hangs in a step costs the others.
+STEP_TIMEOUT = timedelta(minutes=30)
 RANK, SIZE, ADDRESS = "RANK", "WORLD_SIZE", "MASTER_ADDR"
 LOCAL_RANK, LOCAL_SIZE = "LOCAL_RANK", "LOCAL_WORLD_SIZE"
 RESTARTS = "TORCHELASTIC_RESTART_COUNT"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from torchvision.transforms import v2
 
 from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.decoded import DecodedPictures
 from edgespiral.data.sources.folder import MAX_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from edgespiral.core.batches import Normalisation
@@ -30,6 +33,8 @@ NO_OBJECT = -1
 MOST_KEPT_BYTES = 2**28
 # In a random view an object whose box has a shorter side than that is left out.
 LEAST_PIXELS = 3.0
+# What torchvision draws from.
+OVERLAPS = tuple(v2.RandomIoUCrop().options)
 
 
 def packed(labels: Tensor, boxes: Tensor, rows: int) -> Tensor:
@@ -69,16 +74,23 @@ class BoxedPictures(Dataset[tuple["Tensor", "Tensor"]]):
         width, height = options.size
         self.is_kept = len(pictures) * 3 * width * height <= MOST_KEPT_BYTES
         self._stored_pixels = _all_pixels(pictures, options.size) if self.is_kept else None
+        self._decoded = DecodedPictures(len(pictures), self._decode, 3 * width * height)
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         boxed, size = self._pictures[index], self._options.size
-        pixels = _pixels(boxed, size) if self._stored_pixels is None else self._stored_pixels[index]
+        if self._stored_pixels is None:
+            pixels = torch.from_numpy(self._decoded[index]).movedim(-1, 0)
+        else:
+            pixels = self._stored_pixels[index]
         boxes = torch.from_numpy(boxed.boxes) * torch.tensor([*size, *size])
         targets = packed(torch.from_numpy(boxed.labels), boxes, self._rows)
         return normalised(pixels, self._options.normalisation), targets
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        return _pixels(self._pictures[index], self._options.size)
 
 
 class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
@@ -90,12 +102,14 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
     def __init__(self, pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> None:
         self._pictures, self._options, self._rows = pictures, options, rows
         width, height = options.size
+        drafted_bytes = 3 * int(np.prod(draft_size(options.size)))
+        self._decoded = DecodedPictures(len(pictures), self._decode, drafted_bytes)
         fill = [round(255 * mean) for mean in options.normalisation.mean]
         mirrored = [v2.RandomHorizontalFlip()] if options.mirrors else []
         self._transform = v2.Compose(
             [
                 v2.RandomZoomOut(fill=[min(max(value, 0), 255) for value in fill], p=0.3),
-                v2.RandomIoUCrop(),
+                OverlappingCrop(),
                 *mirrored,
                 v2.Resize((height, width), antialias=True),
                 v2.RandomPhotometricDistort(p=0.5),
@@ -108,7 +122,7 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         boxed = self._pictures[index]
-        pixels = tv_tensors.Image(_opened(boxed, self._options.size))
+        pixels = tv_tensors.Image(torch.from_numpy(self._decoded[index]).movedim(-1, 0))
         height, width = pixels.shape[-2:]
         boxes = torch.from_numpy(boxed.boxes) * torch.tensor([width, height, width, height])
         labels = torch.from_numpy(boxed.labels)
@@ -125,10 +139,35 @@ class RandomViews(Dataset[tuple["Tensor", "Tensor"]]):
         image_ = seen["image"].as_subclass(torch.Tensor)
         return normalised(image_, self._options.normalisation), targets
 
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        return np.array(_opened(self._pictures[index], self._options.size))
+
     def _without_objects(self, view: dict[str, Tensor]) -> dict[str, Tensor]:
         width, height = self._options.size
         view["image"] = v2.functional.resize(view["image"], [height, width], antialias=True)
         return view
+
+
+class OverlappingCrop(v2.RandomIoUCrop):  # type: ignore[misc]
+    """torchvision's random crop, which tries for no overlap that no crop of the picture can have.
+
+    Of how much a crop is to overlap with a box at least (intersection over union), torchvision
+    draws one of seven values, tries 40 crops, and draws another value where none will do. Where
+    objects are small most values are beyond all crops, and most of the time went into trying.
+    What is drawn from the others alone has the same distribution.
+    """
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """See `v2.Transform.make_params`."""
+        boxes = next(value for value in flat_inputs if isinstance(value, tv_tensors.BoundingBoxes))
+        smallest = math.prod(int(self.min_scale * side) for side in boxes.canvas_size)
+        corners = boxes.as_subclass(torch.Tensor)
+        largest = float((corners[:, 2:] - corners[:, :2]).prod(1).max())
+        most = largest / max(1, smallest)
+        # One stands for the whole picture.
+        self.options = [least for least in OVERLAPS if least <= most or least >= 1]
+        params: dict[str, Any] = super().make_params(flat_inputs)
+        return params
 
 
 class BoxSource(DatasetSource):
@@ -168,13 +207,13 @@ def _all_pixels(pictures: Sequence[Boxed], size: tuple[int, int]) -> Tensor:
     all_pixels = torch.empty(len(pictures), 3, height, width, dtype=torch.uint8)
     with ThreadPoolExecutor() as threads:
         for at, pixels in enumerate(threads.map(lambda boxed: _pixels(boxed, size), pictures)):
-            all_pixels[at] = pixels
+            all_pixels[at] = torch.from_numpy(pixels).movedim(-1, 0)
     return all_pixels
 
 
-def _pixels(boxed: Boxed, size: tuple[int, int]) -> Tensor:
-    """Bytes (3, H, W)."""
-    return torch.from_numpy(np.array(_opened(boxed, size).resize(size))).movedim(-1, 0)
+def _pixels(boxed: Boxed, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Bytes (H, W, 3)."""
+    return np.array(_opened(boxed, size).resize(size))
 
 
 def draft_size(size: tuple[int, int]) -> tuple[int, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch.utils.data import Subset
+from PIL import Image
+from torch.utils.data import Dataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
@@ -17,6 +19,7 @@ from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.argument import Argument
 from edgespiral.data.boxes.files import PICTURE_FORMS
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.decoded import DecodedPictures
 from edgespiral.data.files.folders import holds
 from edgespiral.data.files.parts import PARTS, require_apart, three_parts
 from edgespiral.data.files.tables import tables_in
@@ -25,12 +28,15 @@ from edgespiral.data.images import MOST_SIDE, check_images
 from edgespiral.data.sources.base import FileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
 DEFAULT_SIZE = 224
 MAX_WORKERS = 8
+# Of a picture's area, what a random view shows at least.
+LEAST_AREA = 0.35
 # The statistics that torchvision's pretrained models were trained with, of values in 0..1.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -61,7 +67,7 @@ def load_folder(argument: str) -> DataSplits:
     check_images(Path(name) for part in (train, validation, test) for name in part.names)
     return DataSplits(
         name=f"folder:{root}",
-        train=train.source(size),
+        train=train.source(size, is_kept=True),
         validation=validation.source(size),
         test=test.source(size),
         class_names=tuple(train.classes),
@@ -75,6 +81,54 @@ def load_folder(argument: str) -> DataSplits:
     )
 
 
+@dataclass(frozen=True)
+class _Preparation:
+    """What is done to an image: once for all, and each time that it is shown.
+
+    `draft` is the side in pixels below which a JPEG need not be decoded, None for all of it;
+    `bytes_each` is about how large what is once done is.
+    """
+
+    once: Callable[[object], object]
+    shown: Callable[[object], object]
+    bytes_each: int
+    draft: int | None = None
+
+
+class FolderImages(Dataset[tuple["Tensor", int]]):
+    """Images and their labels.
+
+    Args:
+        files: the images.
+        labels: of each.
+        how: they are prepared.
+        is_kept: what is done once is kept; else it is done each time.
+    """
+
+    def __init__(
+        self, files: Sequence[str], labels: Sequence[int], how: _Preparation, *, is_kept: bool
+    ) -> None:
+        self._files, self._labels, self._how = files, labels, how
+        self._decoded = (
+            DecodedPictures(len(files), self._decode, how.bytes_each) if is_kept else None
+        )
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        pixels = self._decode(index) if self._decoded is None else self._decoded[index]
+        shown: Tensor = self._how.shown(Image.fromarray(pixels))  # type: ignore[assignment]
+        return shown, self._labels[index]
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        with Image.open(self._files[index]) as image:
+            if self._how.draft is not None:
+                # A JPEG is decoded several times as fast at a half or less of its size.
+                image.draft("RGB", (self._how.draft, self._how.draft))
+            return np.array(self._how.once(image.convert("RGB")))
+
+
 class _Part:
     """Some images of a folder."""
 
@@ -86,12 +140,17 @@ class _Part:
         self._all_labels = np.asarray(images.targets, dtype=np.int64)
         self._chosen = np.arange(len(images)) if chosen is None else chosen
 
-    def source(self, size: int) -> DatasetSource:
-        """The images at size x size, normalised; augmented in shuffled passes."""
-        chosen = self._chosen.tolist()
+    def source(self, size: int, *, is_kept: bool = False) -> DatasetSource:
+        """The images at size x size, normalised; augmented in shuffled passes.
+
+        Args:
+            size: of a side, in pixels.
+            is_kept: files are decoded once; else each time, so that one that changes shows.
+        """
+        labels = self._all_labels[self._chosen].tolist()
         plain, augmented = (
-            Subset(_images(self._root, transform), chosen)
-            for transform in (_plain(size), _augmented(size))
+            FolderImages(self.names, labels, how, is_kept=is_kept)
+            for how in (_plain(size), _augmented(size))
         )
         workers = min(MAX_WORKERS, usable_cores())
         return DatasetSource(plain, augmented, workers=workers, names=self.names)
@@ -109,9 +168,9 @@ class _Part:
         return _Part(self._root, self._chosen[remaining]), _Part(self._root, self._chosen[held])
 
 
-def _images(root: Path, transform: Callable[[object], object] | None = None) -> ImageFolder:
+def _images(root: Path) -> ImageFolder:
     try:
-        return ImageFolder(root, transform=transform)
+        return ImageFolder(root)
     except (FileNotFoundError, NotADirectoryError) as error:
         reason = "no such folder" if not root.is_dir() else "no images in one subfolder a class"
         raise DataError(reason, where=str(root)) from error
@@ -122,23 +181,25 @@ def _edge(size: int) -> int:
     return round(size * 256 / 224)
 
 
-def _plain(size: int) -> v2.Compose:
-    return v2.Compose([v2.Resize(_edge(size)), v2.CenterCrop(size), *_to_normalised()])
+def _plain(size: int) -> _Preparation:
+    centre = v2.Compose([v2.Resize(_edge(size)), v2.CenterCrop(size)])
+    return _Preparation(centre, _to_normalised(), 3 * size * size)
 
 
-def _augmented(size: int) -> v2.Compose:
-    crop = v2.RandomResizedCrop(size, scale=(0.35, 1.0))
-    return v2.Compose([crop, v2.RandomHorizontalFlip(), *_to_normalised()])
+def _augmented(size: int) -> _Preparation:
+    crop = v2.RandomResizedCrop(size, scale=(LEAST_AREA, 1.0))
+    view = v2.Compose([crop, v2.RandomHorizontalFlip(), _to_normalised()])
+    # The narrowest view of a square has half of its side, and as many pixels as are shown.
+    draft = 2 * size
+    return _Preparation(v2.Identity(), view, 3 * draft * draft, draft)
 
 
-def _to_normalised() -> list[Callable[[object], object]]:
+def _to_normalised() -> v2.Compose:
     import torch
 
-    return [
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(MEAN, STD),
-    ]
+    return v2.Compose(
+        [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize(MEAN, STD)]
+    )
 
 
 def _fits(folder: Path) -> bool:

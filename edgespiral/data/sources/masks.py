@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
 from edgespiral.data.boxes.files import pictures_in
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.decoded import DecodedPictures
 from edgespiral.data.files.parts import (
     PARTS,
     TEST_PART,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
@@ -51,28 +54,38 @@ class Pair:
 
 
 class MaskedImages(Dataset[tuple["Tensor", "Tensor"]]):
-    """RGB images at size x size, normalised, and their masks as int64."""
+    """RGB images at size x size, normalised, and their masks as int64.
 
-    def __init__(self, pairs: Sequence[Pair], size: int) -> None:
+    Args:
+        pairs: their files.
+        size: of a side, in pixels.
+        is_kept: files are decoded once; else each time, so that one that changes shows.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], size: int, *, is_kept: bool = False) -> None:
         self._pairs, self._size = pairs, size
+        pixel_bytes = 3 + np.dtype(np.int32).itemsize
+        decoded = DecodedPictures(len(pairs), self._decode, pixel_bytes * size * size)
+        self._decoded = decoded if is_kept else None
 
     def __len__(self) -> int:
         return len(self._pairs)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        pair, size = self._pairs[index], (self._size, self._size)
-        with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
-            if image.size != mask.size:
-                raise DataError(
-                    f"is {mask.size[0]} x {mask.size[1]} pixels, its image "
-                    f"{image.size[0]} x {image.size[1]}",
-                    where=str(pair.mask),
-                )
-            pixels = np.asarray(image.convert("RGB").resize(size), np.float32) / 255
-            # No class is between two others.
-            classes = np.array(_classes_of(mask).resize(size, Image.Resampling.NEAREST), np.int64)
+        planes = self._decode(index) if self._decoded is None else self._decoded[index]
+        pixels = planes[..., :3].astype(np.float32) / 255
+        classes = np.ascontiguousarray(planes[..., 3:]).view(np.int32)[..., 0].astype(np.int64)
         normalised = (pixels - np.asarray(MEAN, np.float32)) / np.asarray(STD, np.float32)
         return torch.from_numpy(normalised.transpose(2, 0, 1).copy()), torch.from_numpy(classes)
+
+    def _decode(self, index: int) -> NDArray[np.uint8]:
+        """Three bytes a pixel of the image, and the four of its class."""
+        pair, size = self._pairs[index], (self._size, self._size)
+        with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
+            pixels = np.asarray(image.convert("RGB").resize(size))
+            # No class is between two others.
+            classes = np.array(_classes_of(mask).resize(size, Image.Resampling.NEAREST), np.int32)
+        return np.concatenate([pixels, classes[..., None].view(np.uint8)], axis=-1)
 
 
 def load_masks(argument: str) -> DataSplits:
@@ -84,7 +97,8 @@ def load_masks(argument: str) -> DataSplits:
     `classes.txt` has a class's name a line.
 
     Raises:
-        DataError: no such folder, no images, one without its mask, or no names of classes.
+        DataError: no such folder, no images, one without its mask or with one of another size,
+            or no names of classes.
     """
     spec = Argument("masks", argument, ["size"])
     root, size = (
@@ -97,9 +111,11 @@ def load_masks(argument: str) -> DataSplits:
     require_apart({name: [pair.image for pair in part] for name, part in parts}, f"masks:{root}")
     pairs = [*train, *validation, *test]
     check_images(path for pair in pairs for path in (pair.image, pair.mask))
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(_require_same_size, pairs))
     return DataSplits(
         name=f"masks:{root}",
-        train=_source(train, size),
+        train=_source(train, size, is_kept=True),
         validation=_source(validation, size),
         test=_source(test, size),
         class_names=names,
@@ -120,10 +136,21 @@ def _classes_of(mask: Image.Image) -> Image.Image:
     return mask if mask.mode in ("P", "L", "I", "I;16") else mask.convert("L")
 
 
-def _source(pairs: Sequence[Pair], size: int) -> DatasetSource:
+def _require_same_size(pair: Pair) -> None:
+    with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
+        if image.size != mask.size:
+            raise DataError(
+                f"is {mask.size[0]} x {mask.size[1]} pixels, its image "
+                f"{image.size[0]} x {image.size[1]}",
+                where=str(pair.mask),
+            )
+
+
+def _source(pairs: Sequence[Pair], size: int, *, is_kept: bool = False) -> DatasetSource:
     workers = min(MAX_WORKERS, usable_cores())
     names = [str(pair.image) for pair in pairs]
-    return DatasetSource(MaskedImages(pairs, size), workers=workers, fixed=True, names=names)
+    images = MaskedImages(pairs, size, is_kept=is_kept)
+    return DatasetSource(images, workers=workers, fixed=True, names=names)
 
 
 def _class_names(root: Path) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import distributed
 
 from edgespiral.core.errors import EdgeSpiralError, ProcessLostError, TrainingError
+from edgespiral.core.system.launched import STEP_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,7 @@ ON_CPU = re.compile(r"can't allocate memory: you tried to allocate (\d+) bytes")
 ON_GPU = re.compile(r"Tried to allocate .*? is free", re.DOTALL)
 # Gloo raises no error of a class of its own; the file of its source is in the words.
 GLOO = re.compile(r"\bgloo\b", re.IGNORECASE)
+TIMED_OUT = re.compile(r"timed out|time-?out", re.IGNORECASE)
 GIB = 2**30
 
 
@@ -54,8 +56,14 @@ def _told(error: BaseException, world: World, device: torch.device) -> TrainingE
         words = world.failure()
         if words is not None:
             return ProcessLostError(words)
+        if any(TIMED_OUT.search(str(cause)) for cause in _causes(error)):
+            return ProcessLostError(
+                f"another process of this run has not answered for {STEP_TIMEOUT}",
+                where=world.name,
+                hint="see what it waits for, such as its data, and go on with --resume",
+            )
         return ProcessLostError(
-            "another process of this run is gone, or has not answered for 30 minutes",
+            "another process of this run is gone",
             where=world.name,
             hint="go on from the last checkpoint with --resume",
         )

@@ -8,23 +8,24 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import safetensors.torch
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.errors import DivergedError, ModelError
-from edgespiral.core.system.files import make_folder
+from edgespiral.core.nested import mapped
+from edgespiral.core.system.files import make_folder, write_text, writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.distill.parallel.answers import ASKED, answer, can_travel
+from edgespiral.distill.parallel.outputs import damaged, read_outputs, write_outputs
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.teacher_cache import read_outputs, write_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.saved import load_model, save_model, trace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor, nn
     from torch.fx import GraphModule
@@ -52,6 +53,8 @@ class Job:
         teachers: traced.
         outputs: theirs (T, N, ...) for the training samples, where they are kept.
         masks: by parameter name, True where a weight may be other than zero.
+        outputs_file: that has the outputs (N, ...) of the only teacher, where all processes see it
+            and it is too large to be handed out.
     """
 
     student: nn.Module
@@ -59,6 +62,7 @@ class Job:
     teachers: Sequence[nn.Module] = ()
     outputs: Tensors | None = None
     masks: Mapping[str, Tensor] = field(default_factory=dict)
+    outputs_file: Path | None = None
 
     @property
     def can_travel(self) -> bool:
@@ -75,14 +79,20 @@ class Job:
         models = {TEACHER.format(number): model for number, model in enumerate(self.teachers)}
         for name, model in {STUDENT: self.student, **models}.items():
             save_model(cast("GraphModule", model), make_folder(folder / name))
-        if self.outputs is not None:
+        if self.outputs is not None and self.outputs_file is None:
             write_outputs(folder / OUTPUTS, IDENTITY, self.outputs)
-        safetensors.torch.save_file(
-            {name: mask.contiguous() for name, mask in self.masks.items()}, folder / MASKS
-        )
+        masks = {name: mask.contiguous() for name, mask in self.masks.items()}
+        with writing(folder / MASKS):
+            (folder / MASKS).write_bytes(safetensors.torch.save(masks))
         names = [name for name, _ in self.student.named_parameters()]
-        stated = {"settings": asdict(self.settings), "teachers": len(models), "parameters": names}
-        (folder / SETTINGS).write_text(json.dumps(stated), encoding="utf-8")
+        file = self.outputs_file and str(self.outputs_file.resolve())
+        stated = {
+            "settings": asdict(self.settings),
+            "teachers": len(models),
+            "parameters": names,
+            "outputs_file": file,
+        }
+        write_text(folder / SETTINGS, json.dumps(stated))
 
     @classmethod
     def read(cls, folder: Path, example: Tensors) -> Job:
@@ -93,6 +103,7 @@ class Job:
             example: samples (N, ...), with which models are traced.
 
         Raises:
+            RunFolderError: this process does not see the file of the outputs.
             ModelError: the student's parameters are in another order than the first process has
                 them in, by which states of optimizers go.
         """
@@ -110,7 +121,7 @@ class Job:
             student,
             settings,
             [teacher(folder / TEACHER.format(n)) for n in range(stated["teachers"])],
-            read_outputs(folder / OUTPUTS, IDENTITY),
+            _outputs(folder, stated["outputs_file"]),
             safetensors.torch.load_file(folder / MASKS),
         )
 
@@ -131,8 +142,22 @@ def hand_out(world: World, job: Job, checkpoint: Path) -> None:
         world.order(folder)
 
 
-def serve(world: World, splits: DataSplits, task: Task, own: TrainingStep) -> None:
+def serve(
+    world: World,
+    splits: DataSplits,
+    task: Task,
+    own: TrainingStep,
+    *,
+    others: Callable[[Path], bool] = lambda _order: False,
+) -> None:
     """Train and answer what the first process hands out, until the run has ended.
+
+    Args:
+        world: of this process.
+        splits: of the run.
+        task: of the run.
+        own: step of its trainings.
+        others: does what orders ask for that are known elsewhere; whether it knew one.
 
     Raises:
         ProcessLostError: the first process is gone.
@@ -145,6 +170,8 @@ def serve(world: World, splits: DataSplits, task: Task, own: TrainingStep) -> No
                 return
             if (folder / "job" / ASKED).is_file():
                 answer(world, folder / "job", splits)
+                continue
+            if others(folder / "job"):
                 continue
             job = Job.read(folder / "job", example)
             with suppress(DivergedError):  # as in all others; the first one says what follows
@@ -160,6 +187,16 @@ def serve(world: World, splits: DataSplits, task: Task, own: TrainingStep) -> No
                     checkpoint=folder / "job" / CHECKPOINT,
                     world=world,
                 )
+
+
+def _outputs(folder: Path, file: str | None) -> Tensors | None:
+    """The outputs (T, N, ...) that came with a job, or those in a file."""
+    if file is None:
+        return read_outputs(folder / OUTPUTS, IDENTITY)
+    outputs = read_outputs(Path(file), None, is_checked=True)
+    if outputs is None:
+        raise damaged(Path(file))
+    return mapped(lambda leaf: leaf.unsqueeze(0), outputs)
 
 
 def _settings(stated: dict[str, Any]) -> TrainSettings:

@@ -15,6 +15,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from edgespiral.core.errors import ExitCode, UsageError
+from edgespiral.core.system.launched import STEP_TIMEOUT
 from edgespiral.core.system.process_state import usable_cores
 from edgespiral.core.system.stopping import SHELL_SIGNAL_BASE
 from edgespiral.distill.compute import AUTO
@@ -86,13 +87,20 @@ def launched(
                 return _code(codes)
             rank, number = min(killed.items())
             listener.say(
-                f"process {rank} was killed by {signal.Signals(number).name}: all start again "
-                "from the last checkpoint"
+                f"process {rank} was killed by {signal.Signals(number).name}{_why(number)}: all "
+                "start again from the last checkpoint"
             )
             words += [] if "--resume" in words else ["--resume"]
         else:
             break
     return ExitCode.OK
+
+
+def _why(number: int) -> str:
+    """What such a signal often means here."""
+    if number == signal.SIGABRT:
+        return f" (as NCCL does where another has not answered for {STEP_TIMEOUT})"
+    return " (as the system does where memory is short)" if number == signal.SIGKILL else ""
 
 
 def _launch(processes: int) -> Callable[..., object]:

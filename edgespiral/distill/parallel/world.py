@@ -22,7 +22,8 @@ from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 
 from edgespiral.core.errors import ProcessLostError, UsageError
-from edgespiral.core.system.launched import ADDRESS, is_launched, place_on_machine
+from edgespiral.core.system.files import writing
+from edgespiral.core.system.launched import ADDRESS, STEP_TIMEOUT, is_launched, place_on_machine
 from edgespiral.distill.compute import AUTO
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# What a process that hangs in a step costs the others.
-STEP_TIMEOUT = timedelta(minutes=30)
 # Of what all do together beside steps; nobody enters it before the others are known to be there.
 FILES_TIMEOUT = timedelta(days=30)
-ASKED_EVERY_S = 0.1
+# How soon a store is asked again: what comes at once is not waited for, and what takes hours costs
+# little.
+ASKED_AFTER_S, ASKED_EVERY_S, SLOWER = 0.002, 0.1, 1.2
 CHUNK_BYTES = 2**26
 FAILED, HEARD, END = "failed", "heard", "end"
 # How long a process that failed waits for the first one to tell of it.
@@ -66,6 +67,11 @@ class World:
     def is_first(self) -> bool:
         """Whether it has the run."""
         return self.rank == 0
+
+    @property
+    def is_on_one_machine(self) -> bool:
+        """Whether all processes see the same files, as those of one machine do."""
+        return self.size == 1 or place_on_machine()[1] == self.size
 
     @property
     def name(self) -> str:
@@ -104,8 +110,9 @@ class World:
             ProcessLostError: the process that keeps it is gone.
         """
         with _reaching():
+            pauses = _pauses_s()
             while not self.store.check([key]):
-                time.sleep(ASKED_EVERY_S)
+                time.sleep(next(pauses))
             text: bytes = self.store.get(key)
         return text.decode()
 
@@ -128,7 +135,7 @@ class World:
         for name, size in zip(*json.loads(text), strict=True):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("wb") as file:
+            with writing(path), path.open("wb") as file:
                 for at in range(0, size, CHUNK_BYTES):
                     chunk = torch.empty(min(CHUNK_BYTES, size - at), dtype=torch.uint8)
                     file.write(self._broadcast(chunk).numpy().tobytes())
@@ -165,12 +172,13 @@ class World:
 
     def _from_living(self, key: str) -> str:
         """What another process posts as `key`, unless one says that it fails."""
+        pauses = _pauses_s()
         with _reaching():
             while not self.store.check([key]):
                 words = self.failure()
                 if words is not None:
                     raise ProcessLostError(words, hint="go on with --resume once it is mended")
-                time.sleep(ASKED_EVERY_S)
+                time.sleep(next(pauses))
         return self.wait(key)
 
     def fail(self, words: str, *, heard_within_s: float = HEARD_WITHIN_S) -> bool:
@@ -210,6 +218,13 @@ class World:
         except RuntimeError as error:
             raise _lost() from error
         return chunk
+
+
+def _pauses_s() -> Iterator[float]:
+    pause_s = ASKED_AFTER_S
+    while True:
+        yield pause_s
+        pause_s = min(pause_s * SLOWER, ASKED_EVERY_S)
 
 
 ALONE = World()

@@ -106,14 +106,21 @@ def _level(axes: Axes, trend: Trend, start: int, stop: int) -> Markup:
 
 def _shift(axes: Axes, shift: Shift) -> Markup:
     at = axes.x(shift.index + 0.5)
-    label = svg.text(at + 4, TOP - 7, f"{signed(shift.percent)} %", class_="note")
+    label = _beside(at, TOP - 7, f"{signed(shift.percent)} %", class_="note")
     return svg.line((at, BOTTOM), (at, TOP), class_="budget") + label
 
 
 def _broken(axes: Axes, index: int) -> Markup:
     at = axes.x(index + 0.5)
-    label = svg.text(at + 4, BOTTOM - 6, "measured otherwise from here", class_="label")
+    label = _beside(at, BOTTOM - 6, "measured otherwise from here", class_="label")
     return svg.line((at, BOTTOM), (at, TOP), class_="floor") + label
+
+
+def _beside(at: float, y: float, words: str, class_: str) -> Markup:
+    """Words at a line across, on that side of it which has more room."""
+    if at < WIDTH / 2:
+        return svg.text(at + 4, y, words, class_=class_)
+    return svg.text(at - 4, y, words, class_=class_, text_anchor="end")
 
 
 def _point(axes: Axes, index: int, point: HistoryPoint) -> Markup:

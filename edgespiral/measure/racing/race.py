@@ -71,12 +71,6 @@ class _Lane:
     def measure(self) -> None:
         """Take the samples of one pass."""
         [more] = self.session.measure([self.model], rounds=ROUNDS_A_PASS)
-        about = more.fingerprint
-        if about.threads > about.cores:
-            raise TargetError(
-                f"{about.threads} threads would take turns on {about.cores} cores",
-                hint="ask for fewer, or let it have more cores by affinity",
-            )
         self.measurement = more if self.measurement is None else merged(self.measurement, more)
 
 

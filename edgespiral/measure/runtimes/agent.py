@@ -45,6 +45,8 @@ CPU = "CPUExecutionProvider"
 KEPT = ("op_name", "provider", "node_index", "input_type_shape", "output_type_shape")
 # All others go by NumPy's own names.
 NUMPY_NAMES = {"float": "float32", "double": "float64"}
+CROWDED = "{} threads would take turns on {} cores"
+FEWER = "ask for fewer, or let it have more cores by affinity"
 OLDEST_PYTHON = (3, 10)
 NEWER = "name Python 3.10 or later in the target's [transport] python"
 
@@ -64,7 +66,7 @@ class Process:
         request: what the host asks for.
 
     Raises:
-        AgentError: this Python is too old, or there are no such cores.
+        AgentError: this Python is too old, there are no such cores, or fewer than threads.
     """
 
     def __init__(self, request: Json) -> None:
@@ -73,6 +75,9 @@ class Process:
             raise AgentError("target", what, hint=NEWER)
         self._root, self._threads = Path(request["system_root"]), request["threads"]
         self._cores = pin(request["affinity"], self._root)
+        cores = device_facts(self._root)["cores"]
+        if self._threads > cores:
+            raise AgentError("target", CROWDED.format(self._threads, cores), hint=FEWER)
         self._before = device_state(self._root)
 
     def document(self, runtime: Json) -> Json:

@@ -25,6 +25,7 @@ from edgespiral.core.errors import (
 )
 from edgespiral.core.records.schema import Record
 from edgespiral.measure.runtimes import base
+from edgespiral.measure.runtimes.agent import CROWDED, FEWER
 from edgespiral.measure.runtimes.base import Answer
 
 if TYPE_CHECKING:
@@ -156,12 +157,25 @@ def check_clock(answer: Answer, elapsed_s: float, overlap: float = 1.0) -> None:
     )
     layers_ms = math.fsum(layer.latency_ms for layers in answer.layers for layer in layers)
     loads_ms = math.fsum(ms for model in answer.samples for ms in model.loads_ms)
-    told_ms = max(sampled_ms + loads_ms, layers_ms)
+    spent_s = math.fsum(model.energy.seconds for model in answer.samples if model.energy)
+    told_ms = max(sampled_ms + loads_ms + 1e3 * spent_s, layers_ms)
     if told_ms > most_ms:
         what = (
             f"it tells of {told_ms / 1e3:.3g} s of inference, and was asked {elapsed_s:.3g} s ago"
         )
         raise MeasurementError(f"{NOT_VALID}: {what}")
+
+
+def check_threads(threads: int, cores: int) -> None:
+    """Refuse figures of threads that waited for each other.
+
+    Agents refuse it before anything is timed; this is for runtimes that have none.
+
+    Raises:
+        TargetError: there are more of them than cores.
+    """
+    if threads > cores:
+        raise TargetError(CROWDED.format(threads, cores), hint=FEWER)
 
 
 def check_computed(answer: Answer, job: Job, elapsed_s: float) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 # How often a monitor is read: its own conversions take some milliseconds.
 TICK_S = 0.01
+# More than a package or a small board takes. A counter that was set back would else count as one
+# that went past its end.
+MOST_WATTS, LEAST_S = 1000.0, 1e-3
+# Counters move in milliseconds. One that stood still for longer than this share has failed.
+STILL_SHARE = 0.5
 # Of a Jetson's channels, the one that all others are behind.
 WHOLE_BOARD = ("VDD_IN", "POM_5V_IN", "VDD_SYS_IN")
 
@@ -34,16 +39,25 @@ class Rapl:
     def __init__(self, zones: list[Path]) -> None:
         self._zones = zones
         self._ends = [_number(zone / "max_energy_range_uj") for zone in zones]
-        self._last = self._read()
+        self._last_s, self._last = monotonic(), self._read()
         self.joules = 0.0
         self.source = f"RAPL, {', '.join(_text(zone / 'name') for zone in zones)}"
 
     def tick(self) -> None:
-        """Add what was taken since the last time."""
-        now = self._read()
-        for before, after, end in zip(self._last, now, self._ends, strict=True):
-            self.joules += (after - before + (end if after < before else 0)) / 1e6
-        self._last = now
+        """Add what was taken since the last time.
+
+        Raises:
+            UnknownError: it is what no package takes.
+        """
+        now_s, now = monotonic(), self._read()
+        most_j = MOST_WATTS * max(now_s - self._last_s, LEAST_S)
+        for zone, before, after, end in zip(self._zones, self._last, now, self._ends, strict=True):
+            taken_j = (after - before + (end if after < before else 0)) / 1e6
+            if not 0 <= taken_j <= most_j or min(before, after) < 0:
+                what = f"{zone.name}/energy_uj went from {before} to {after}"
+                raise UnknownError(f"{what} in {now_s - self._last_s:.3g} s")
+            self.joules += taken_j
+        self._last_s, self._last = now_s, now
 
     def _read(self) -> list[int]:
         return [_number(zone / "energy_uj") for zone in self._zones]
@@ -54,9 +68,9 @@ class Ina3221:
 
     def __init__(self, channels: list[tuple[Path, Path]], label: str) -> None:
         self._channels = channels
+        self.source = f"INA3221, {label}"
         self._last_s, self._last_w = monotonic(), self._watts()
         self.joules = 0.0
-        self.source = f"INA3221, {label}"
 
     def tick(self) -> None:
         """Add what was taken since the last time."""
@@ -65,7 +79,11 @@ class Ina3221:
         self._last_s, self._last_w = now_s, now_w
 
     def _watts(self) -> float:
-        return sum(_number(volts) * _number(amperes) for volts, amperes in self._channels) / 1e6
+        pairs = [(_number(volts), _number(amperes)) for volts, amperes in self._channels]
+        watts = sum(volts * amperes for volts, amperes in pairs) / 1e6
+        if not 0 < watts <= MOST_WATTS:
+            raise UnknownError(f"{self.source}: it tells of {watts:.3g} W")
+        return watts
 
 
 def meter(root: Path) -> Rapl | Ina3221:
@@ -103,36 +121,47 @@ def spent(request: Json, run: Callable[[], object]) -> Json:
     """
     root, seconds = Path(request["system_root"]), request["energy_s"]
     try:
-        idle_j, idle_s, _ = _watched(meter(root), lambda: sleep(TICK_S), seconds)
+        idle = _watched(meter(root), lambda: sleep(TICK_S), seconds)
         counter = meter(root)
-        joules, elapsed_s, count = _watched(counter, run, seconds)
+        busy = _watched(counter, run, seconds)
     except UnknownError as error:
         return {"energy_refused": str(error)}
-    if not joules > 0:
-        return {"energy_refused": f"{counter.source}: it did not move in {elapsed_s:.3g} s"}
-    reading = {
-        "source": counter.source,
-        "joules": joules,
-        "seconds": elapsed_s,
-        "inferences": count,
-    }
-    return {"energy": {**reading, "idle_watts": idle_j / idle_s}}
+    if busy.still_s > STILL_SHARE * busy.seconds:
+        what = f"it did not move in {busy.still_s:.3g} of {busy.seconds:.3g} s"
+        return {"energy_refused": f"{counter.source}: {what}"}
+    reading = {"source": counter.source, "joules": busy.joules, "seconds": busy.seconds}
+    reading |= {"inferences": busy.steps, "idle_watts": idle.joules / idle.seconds}
+    return {"energy": reading}
 
 
-def _watched(
-    counter: Rapl | Ina3221, step: Callable[[], object], seconds: float
-) -> tuple[float, float, int]:
-    """Joules, seconds and the number of steps done in that time."""
-    start = last = monotonic()
-    count = 0
+class Watched(NamedTuple):
+    """What a counter said while something was done in `steps`.
+
+    Attributes:
+        still_s: the longest time in which it did not move.
+    """
+
+    joules: float
+    seconds: float
+    steps: int
+    still_s: float
+
+
+def _watched(counter: Rapl | Ina3221, step: Callable[[], object], seconds: float) -> Watched:
+    start = last = moved = monotonic()
+    count, still_s = 0, 0.0
     while last - start < seconds:
         step()
         count += 1
         now = monotonic()
         if now - last >= TICK_S or now - start >= seconds:
+            before = counter.joules
             counter.tick()
             last = now
-    return counter.joules, last - start, count
+            if counter.joules > before:
+                moved = now
+            still_s = max(still_s, now - moved)
+    return Watched(counter.joules, last - start, count, still_s)
 
 
 def _channels(folder: Path) -> dict[str, tuple[Path, Path]]:

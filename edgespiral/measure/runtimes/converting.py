@@ -19,22 +19,21 @@ from typing import TYPE_CHECKING, ClassVar
 
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.onnx_graph import fed_inputs
-from edgespiral.core.system.files import make_folder
+from edgespiral.core.system.files import is_file, make_folder, require_room
+from edgespiral.core.system.outlived import end_group, watch
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import (
-    model_content,
     model_files,
-    model_proto,
     model_sha256,
     precision_of,
+    read_proto,
 )
 from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
+from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from onnx import ModelProto
 
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.model_files import ModuleFiles
@@ -289,15 +288,6 @@ def float_inputs(model: Path, shapes: Shapes, title: str) -> dict[str, tuple[int
     return sizes
 
 
-def read_proto(model: Path) -> ModelProto:
-    """An ONNX file's content, without weights that are kept beside it.
-
-    Raises:
-        ModelError: it is none.
-    """
-    return model_proto(model_content(model), model)
-
-
 def described(model: Path, inputs: Mapping[str, Sequence[int]]) -> dict[str, object]:
     """What every agent has to know of a model: its inputs' shapes and its outputs' names."""
     return {
@@ -369,21 +359,53 @@ def run_converter(
 
     Raises:
         ModelError: it fails, takes too long, or leaves no such files.
+        RunFolderError: there is no room for them.
     """
     try:
-        done = subprocess.run(  # noqa: S603 (the command is a runtime's own)
+        code, stdout, stderr = _completed(command, folder)
+    except subprocess.TimeoutExpired as error:
+        what = f"{title} cannot convert it: not done after {LONGEST_S} s"
+        raise ModelError(what, where=str(model)) from error
+    except OSError as error:
+        what = f"{title} cannot convert it: {error.strerror or error}"
+        raise ModelError(what, where=str(model)) from error
+    lacking = [name for name in outputs if not _is_written(folder / name)]
+    if code == 0 and not lacking:
+        return stdout
+    require_room(folder)
+    lines = (stderr.strip() or stdout.strip()).splitlines() or ["without a word"]
+    reason = lines[-1][:LONGEST_LINE]
+    if code == 0:
+        reason += f"; it wrote no {', no '.join(lacking)}"
+    raise ModelError(f"{title} cannot convert it: {reason}", where=str(model))
+
+
+def _completed(command: Sequence[str], folder: Path) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of a converter, which ends with this process.
+
+    Raises:
+        OSError: it cannot be started.
+        subprocess.TimeoutExpired: it takes too long; all that it started is ended.
+        MeasurementError: it says too much.
+    """
+    with (
+        watch() as tie,
+        subprocess.Popen(  # noqa: S603 (the command is a runtime's own)
             command,
             cwd=folder,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=LONGEST_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise ModelError(f"{title} cannot convert it: {error}", where=str(model)) from error
-    if done.returncode or not all((folder / name).is_file() for name in outputs):
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines() or ["without a word"]
-        reason = lines[-1][:LONGEST_LINE]
-        raise ModelError(f"{title} cannot convert it: {reason}", where=str(model))
-    return done.stdout
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process,
+    ):
+        tie(process)
+        try:
+            stdout, stderr = collected(process, LONGEST_S)
+        finally:
+            end_group(process)
+    return process.returncode, stdout.decode(errors="replace"), stderr.decode(errors="replace")
+
+
+def _is_written(file: Path) -> bool:
+    return is_file(file) and not file.is_symlink()

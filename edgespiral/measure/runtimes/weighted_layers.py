@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from edgespiral.core.errors import ModelError
 from edgespiral.core.onnx_graph import STANDARD, hold_weights, node_name
 from edgespiral.core.records.measurement import LayerLatency
+from edgespiral.measure.model_files import read_proto
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,8 +73,9 @@ def weighted_layers(
     """
     import onnx
 
+    read = read_proto(path)
     try:
-        model = hold_weights(onnx.load(path, load_external_data=False))
+        model = hold_weights(read)
         _fix_inputs(model, shapes or {})
         model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # protobuf's and ONNX's own, which have no common base

@@ -76,7 +76,7 @@ def check_lines(answer: Answer, profile: TargetProfile) -> list[CheckLine]:
         *([CheckLine("python", runtime.python_version)] if runtime.python_version else []),
         CheckLine(runtime.runtime, runtime.runtime_version),
         CheckLine("provider", runtime.provider),
-        _threads(runtime.threads, device.cores, runtime.affinity),
+        _threads(runtime.threads, runtime.affinity),
         CheckLine("precision", profile.runtime.precision),
         _governor(state.governor),
         CheckLine("power mode", state.power_mode or UNKNOWN),
@@ -91,10 +91,9 @@ def _with_unit(value: float | None, unit: str) -> str:
     return UNKNOWN if value is None else f"{value:.0f} {unit}"
 
 
-def _threads(threads: int, cores: int, kept_to: tuple[int, ...] | None) -> CheckLine:
-    advice = "more threads than cores wait for each other" if threads > cores else ""
+def _threads(threads: int, kept_to: tuple[int, ...] | None) -> CheckLine:
     place = f", kept to cores {', '.join(map(str, kept_to))}" if kept_to else ""
-    return CheckLine("threads", f"{threads}{place}", not advice, advice)
+    return CheckLine("threads", f"{threads}{place}")
 
 
 def _governor(governor: str | None) -> CheckLine:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, Self, TypeVar
 
 from edgespiral.core.errors import TargetError
 from edgespiral.core.system.files import make_folder, writing
+from edgespiral.core.system.outlived import end_group, watch
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.settings import TransportSettings
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 T = TypeVar("T")
-
-# Ends a group of processes, whose number it is told, when its input ends: with this process.
-WATCH = 'read -r group && { while read -r _; do :; done; kill -9 "-$group"; } 2>/dev/null'
 
 
 class LocalSettings(TransportSettings):
@@ -83,7 +80,7 @@ class LocalTransport:
         """End what still runs, for another thread, and remove the work folder."""
         self._is_closing = True
         for process in tuple(self._running):
-            _end(process)
+            end_group(process)
         self._open.close()
         self._folder = None
 
@@ -119,17 +116,15 @@ class LocalTransport:
     @contextmanager
     def _started(self, argv: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
         """A process in a group of its own, which ends with the context and with this process."""
-        with _watch() as watch, self._process(argv) as process:
+        with watch() as tie, self._process(argv) as process:
             self._running.add(process)
             if self._is_closing:  # by another thread, which may not have seen this process
-                _end(process)
+                end_group(process)
             try:
-                assert watch.stdin is not None
-                watch.stdin.write(f"{process.pid}\n".encode())
-                watch.stdin.flush()
+                tie(process)
                 yield process
             finally:
-                _end(process)
+                end_group(process)
                 self._running.discard(process)
 
     def _process(self, argv: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -152,28 +147,6 @@ class LocalTransport:
             raise TargetError(f"cannot be fetched: {error.strerror}", where=remote_name) from error
         with stream, writing(local), local.open("wb") as goal:
             shutil.copyfileobj(stream, goal)
-
-
-@contextmanager
-def _watch() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that waits for the end of this one."""
-    command = ["/bin/sh", "-c", WATCH]
-    with subprocess.Popen(  # noqa: S603 (the command is this package's own)
-        command, cwd="/", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
-    ) as watch:
-        try:
-            yield watch
-        finally:
-            # Before its input ends, or it would do what it waits to do.
-            watch.kill()
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process that still runs, with all that it started."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
 
 
 PLUGIN = TransportPlugin(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,14 @@ from edgespiral.core.system.lock import locked
 from edgespiral.core.system.process_state import kept_state
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Mapping
 
 # Set for processes that share devices with others, as the runs of a sweep do.
 SHARED = "EDGESPIRAL_SHARED_DEVICES"
 # Of a Ray cluster: what it calls each device, by `device_key`, as JSON; and where it is.
 RESOURCES, ADDRESS = "EDGESPIRAL_DEVICE_RESOURCES", "RAY_ADDRESS"
-# Longer than any measurement takes.
-LONGEST_WAIT_S = 24 * 3600.0
+# Longer than any measurement takes, and how often a cluster is asked meanwhile.
+LONGEST_WAIT_S, ASKED_EVERY_S = 24 * 3600.0, 5.0
 
 
 def device_key(device: Hashable) -> str:
@@ -73,8 +74,21 @@ def _held_in_cluster(resource: str) -> Iterator[None]:
             ray.init(address=os.environ[ADDRESS], log_to_driver=False, logging_level="ERROR")
     group = placement_group([{resource: 1}])
     try:
-        if not group.wait(timeout_seconds=LONGEST_WAIT_S):
-            raise MeasurementError("is held by others for too long", where=resource)
+        until_s = time.monotonic() + LONGEST_WAIT_S
+        while not group.wait(timeout_seconds=ASKED_EVERY_S):
+            _require_there(resource, ray.cluster_resources())
+            if time.monotonic() > until_s:
+                raise MeasurementError("is held by others for too long", where=resource)
         yield
     finally:
         remove_placement_group(group)
+
+
+def _require_there(resource: str, cluster: Mapping[str, float]) -> None:
+    """Refuse to wait for what no node has any more."""
+    if not cluster.get(resource):
+        raise MeasurementError(
+            "no node of the Ray cluster has it any more: its node is lost",
+            where=resource,
+            hint="once a node has it again, the same sweep goes on",
+        )

@@ -24,7 +24,7 @@ from edgespiral.prune.scoring.select import keep_best, unit_scores
 from edgespiral.prune.scoring.variants import Tour, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule
@@ -97,7 +97,16 @@ class OutputDivergence:
         branches: Sequence[Branch] = (),
     ) -> float:
         """Damage of cutting all groups to `widths`, with `branches` gone."""
-        return self.of(self.variant(keep_best(self.groups, importance, widths), branches))
+        return self.of(self.cut(importance, widths, branches))
+
+    def cut(
+        self,
+        importance: Mapping[str, Tensor],
+        widths: Mapping[str, int],
+        branches: Sequence[Branch] = (),
+    ) -> Variant:
+        """The model with all groups cut to `widths`, with `branches` gone."""
+        return self.variant(keep_best(self.groups, importance, widths), branches)
 
     def variant(
         self, kept_channels: Mapping[str, Sequence[int]], branches: Sequence[Branch] = ()
@@ -130,20 +139,42 @@ class OutputDivergence:
         """
         moved = torch.zeros(len(variants), 0, dtype=torch.double)
         for index in range(len(self.inputs) if variants else 0):
-            moved = torch.cat([moved, self._together(index, variants, heard)], dim=1)
+            together = self.together(index, variants, heard)
+            if together.isnan().any():
+                raise _not_finite()
+            moved = torch.cat([moved, together], dim=1)
             if _standard_error(moved - self._noise_up_to(moved.shape[1])) <= PRICE_ERROR:
                 break
         return [self._beyond_noise(samples) for samples in moved]
 
-    def _together(
-        self, index: int, variants: Sequence[Variant], heard: Callable[[], None]
+    def of_whole(self, variants: Iterable[Variant]) -> list[float]:
+        """Damage of each variant on all samples; infinite where its outputs are not finite."""
+        return [self._of_or_infinite(variant) for variant in variants]
+
+    def _of_or_infinite(self, variant: Variant) -> float:
+        try:
+            return self.of(variant)
+        except ModelError:
+            return math.inf
+
+    @torch.no_grad()
+    def together(
+        self, index: int, variants: Sequence[Variant], heard: Callable[[], None] = lambda: None
     ) -> Tensor:
-        """How far each variant moves each sample of a batch: (variants, samples)."""
+        """How far each variant moves each sample of a batch, in nats: (variants, samples).
+
+        NaN where outputs are not finite.
+
+        Args:
+            index: of the batch, among `inputs`.
+            variants: of the model, which is run once for all of them.
+            heard: called when one of them has been run.
+        """
         batch = self.inputs[index]
         moved = torch.zeros(len(variants), count(batch), dtype=torch.double)
 
         def seen(number: int, outputs: object) -> None:
-            moved[number] = self._moved(index, plain(outputs))
+            moved[number] = self._distance(index, plain(outputs))
             heard()
 
         tour = Tour(self._probe, variants, seen)
@@ -170,13 +201,21 @@ class OutputDivergence:
         return self._noise[index]
 
     def _moved(self, index: int, outputs: Tensors) -> Tensor:
+        """`_distance` of outputs that have to be finite."""
+        moved = self._distance(index, outputs)
+        if moved.isnan().any():
+            raise _not_finite()
+        return moved
+
+    def _distance(self, index: int, outputs: Tensors) -> Tensor:
         """How far `outputs` are from the model's own, in nats, for each sample of a batch: (N,)."""
         if index not in self._own:
             self._own[index] = as_float(call(self._whole, self.inputs[index]))
-        moved = self.task.divergence(as_float(outputs), self._own[index]).double().cpu()
-        if moved.isnan().any():
-            raise ModelError("the model's outputs are not finite", hint="check the weights")
-        return moved
+        return self.task.divergence(as_float(outputs), self._own[index]).double().cpu()
+
+
+def _not_finite() -> ModelError:
+    return ModelError("the model's outputs are not finite", hint="check the weights")
 
 
 def priced(

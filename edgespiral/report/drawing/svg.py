@@ -24,7 +24,7 @@ def element(tag: str, /, *children: str, **attributes: object) -> Markup:
 
 
 def drawing(name: str, size: tuple[float, float], texts: tuple[str, str], *body: str) -> Markup:
-    """A whole SVG image, scaled to the width it is given.
+    """A whole SVG image, scaled to the width it is given, as far as its letters stay legible.
 
     Args:
         name: its identity, unique in the page.
@@ -38,6 +38,7 @@ def drawing(name: str, size: tuple[float, float], texts: tuple[str, str], *body:
         element("desc", texts[1], id=f"{name}-desc"),
         *body,
         viewBox=f"0 0 {size[0]:g} {size[1]:g}",
+        style=f"--width: {size[0]:g}px",
         role="img",
         aria_labelledby=f"{name}-title {name}-desc",
     )

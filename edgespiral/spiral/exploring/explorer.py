@@ -54,12 +54,12 @@ class Prices:
     """What cuts do to the teacher's outputs, and keep of its weights; a cut is run once.
 
     Attributes:
-        damage: the divergence of a cut's outputs, in nats a sample; infinite where it has none.
+        damages: divergences of cuts' outputs, in nats a sample; infinite where one has none.
         weight_count: how many weights a cut keeps.
         uncut: the teacher's own widths.
     """
 
-    damage: Callable[[Widths], float]
+    damages: Callable[[Sequence[Widths]], Sequence[float]]
     weight_count: Callable[[Mapping[str, int]], float]
     uncut: Widths
     _prices: dict[Widths, float] = field(init=False, default_factory=dict)
@@ -67,7 +67,7 @@ class Prices:
     def divergence_nats(self, widths: Widths) -> float:
         """Of a cut."""
         if widths not in self._prices:
-            self._prices[widths] = self.damage(widths)
+            (self._prices[widths],) = self.damages([widths])
         return self._prices[widths]
 
     def weight_share(self, widths: Mapping[str, int]) -> float:
@@ -129,9 +129,12 @@ class Explorer:
             planners.close()
 
     def _ready(self, planner: Planner, parent: Parent, baseline: Baseline) -> _Ready:
-        damage = self.context.scorer.damage_of_cuts(parent.source, parent.importance, TURN)
+        damages = self.context.scorer.damage_of_cuts(parent.source, parent.importance, TURN)
         return _Ready(
-            baseline, planner, parent, Prices(damage, planner.weight_count, Widths(baseline.widths))
+            baseline,
+            planner,
+            parent,
+            Prices(damages, planner.weight_count, Widths(baseline.widths)),
         )
 
     def _planned(self, ready: _Ready, furthest_ms: float) -> ExplorationPlanned:
@@ -191,11 +194,12 @@ class Explorer:
         affordable = max(LEAST_COMPARED, MOST_COMPARED // self.points)
         numbers = count(1)
 
-        def damage(widths: Widths) -> float:
-            heard(next(numbers), affordable, "")
-            return ready.prices.divergence_nats(widths)
+        def damages(cuts: Sequence[Widths]) -> list[float]:
+            for _ in cuts:
+                heard(next(numbers), affordable, "")
+            return list(map(ready.prices.divergence_nats, cuts))
 
-        return Screen(damage, ready.planner.weight_count, affordable, self.context.plan.seed)
+        return Screen(damages, ready.planner.weight_count, affordable, self.context.plan.seed)
 
     def _point(
         self, target_ms: float, chosen: Planned, ready: _Ready, compared: int

@@ -153,6 +153,13 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
             raise ValueError(f"goes with max_drop alone, not with {budgets[0]}")
         return value
 
+    @field_validator("teacher_model")
+    @classmethod
+    def _teaches(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("teacher") == "previous":
+            raise ValueError("teaches nobody where teacher is previous; leave one of them out")
+        return value
+
     @field_validator("family")
     @classmethod
     def _beside_a_budget(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:

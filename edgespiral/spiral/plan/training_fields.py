@@ -22,6 +22,15 @@ class TrainingFields(Record):
         pages="[allocation.md](allocation.md#turns-and-teachers)",
         group=DISTILLATION,
     )
+    teacher_model: Name | None = plan_field(
+        None,
+        "Another trained model, such as a larger one, that teaches in the original's place: "
+        "`NAME=WEIGHTS`, or `path/to/file.py:factory`.",
+        pages="[training.md](training.md#another-teacher)",
+        shown="the original",
+        metavar="MODEL",
+        group=DISTILLATION,
+    )
     temperature: Positive = plan_field(
         4.0, "Softens the outputs of both nets in the distillation loss.", group=DISTILLATION
     )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from edgespiral.core.errors import ModelError
 from edgespiral.core.nested import count, rows
 from edgespiral.core.seeds import derived_seed
 from edgespiral.distill import compute
@@ -22,6 +21,7 @@ from edgespiral.prune.scoring.divergence import OutputDivergence, priced
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.spiral.planning.pace import Pace
+from edgespiral.spiral.workers.passes import SharedDivergence, SharedPasses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -110,21 +110,51 @@ class Scorer:
         with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
             covariances = passes.over(shown.for_moments, "covariances")
             together = moments(source.model, source.groups, covariances)
+            shared = SharedPasses.begun(source, precision)
             batches = passes.over(shown.for_scores, self.criterion)
-            evidence = Evidence(batches, seed, losses=self.task.sample_losses)
-            scores = criterion.score(source.model, source.groups, evidence)
+            scores = self._scores(source, batches, seed, shared)
             if not criterion.is_control:
                 scores = after_folding(scores, source.model, source.groups, together)
-            damage = OutputDivergence(
-                source.model, source.groups, shown.for_damage, together, task=self.task
-            )
+            damage = self._divergence(source, shown.for_damage, together, shared)
             prices = priced(damage, scores, source.branches, partial(passes.add, "prices"))
         return Importance(prices.channels, prices.branches, together)
 
+    def _scores(
+        self,
+        source: PrunableModel,
+        batches: _Counted[tuple[Tensors, Tensors]],
+        seed: int,
+        shared: SharedPasses | None,
+    ) -> dict[str, Tensor]:
+        """Those of the criterion; of all processes where it can take means of shares."""
+        criterion = CRITERIA.get(self.criterion)
+        labelled = [batch for batch in batches.batches if batch[1] is not None]
+        if shared is None or not criterion.is_mean or not labelled:
+            evidence = Evidence(batches, seed, losses=self.task.sample_losses)
+            return criterion.score(source.model, source.groups, evidence)
+        scores = shared.scores(self.criterion, labelled, seed, self.task)
+        for _ in batches:
+            pass
+        return scores
+
+    def _divergence(
+        self,
+        source: PrunableModel,
+        inputs: Sequence[Tensors],
+        together: Mapping[str, Moments],
+        shared: SharedPasses | None,
+    ) -> OutputDivergence:
+        model, groups = source.model, source.groups
+        if shared is None:
+            return OutputDivergence(model, groups, inputs, together, task=self.task)
+        return SharedDivergence(model, groups, inputs, together, task=self.task, passes=shared)
+
     def damage_of_cuts(
         self, source: PrunableModel, importance: Importance, turn: int
-    ) -> Callable[[Mapping[str, int]], float]:
+    ) -> Callable[[Sequence[Mapping[str, int]]], list[float]]:
         """A measure of what cutting `source` to widths does to its outputs, in nats a sample.
+
+        It takes several cuts at once, and says infinity of one whose outputs are not finite.
 
         Raises:
             DataError: there are no training samples.
@@ -135,17 +165,16 @@ class Scorer:
         inputs = _parts(batches, BATCH, pace.for_comparisons(COMPARED_SAMPLES, LEAST_COMPARED))
         precision = compute.resolved_precision("auto", CPU)
         with compute.placed([source.model], CPU), compute.autocast(precision, CPU):
-            damage = OutputDivergence(
-                source.model, source.groups, inputs, importance.moments, task=self.task
-            )
+            shared = SharedPasses.begun(source, precision)
+            damage = self._divergence(source, inputs, importance.moments, shared)
 
-        def measured(widths: Mapping[str, int]) -> float:
-            gone = dropped(source.branches, widths)
-            try:
-                with compute.autocast(precision, CPU):
-                    return damage.of_cut(importance.channels, widths, gone)
-            except ModelError:  # its outputs are not finite: the worst there is
-                return math.inf
+        def measured(cuts: Sequence[Mapping[str, int]]) -> list[float]:
+            variants = (
+                damage.cut(importance.channels, widths, dropped(source.branches, widths))
+                for widths in cuts
+            )
+            with compute.autocast(precision, CPU):
+                return damage.of_whole(variants)
 
         return measured
 

@@ -46,12 +46,12 @@ class Screen:
     """Prices whole cuts, as many as can be afforded; what was asked once is not asked again.
 
     Attributes:
-        damage: what a cut does to the parent's outputs, in nats a sample.
+        damages: what each of some cuts does to the parent's outputs, in nats a sample.
         weight_count: how many weights it keeps.
         affordable: how many cuts may be compared, give or take a few.
     """
 
-    damage: Callable[[Widths], float]
+    damages: Callable[[Sequence[Widths]], Sequence[float]]
     weight_count: Callable[[Widths], float]
     affordable: int
     seed: int = 0
@@ -59,10 +59,14 @@ class Screen:
 
     def price(self, widths: Widths) -> float:
         """Damage over weights to the power of `CAPACITY`; less is better."""
-        if widths not in self.prices:
-            weights = max(1.0, self.weight_count(widths))
-            self.prices[widths] = self.damage(widths) / weights**CAPACITY
+        self.compare([widths])
         return self.prices[widths]
+
+    def compare(self, cuts: Sequence[Widths]) -> None:
+        """Price all of some cuts at once."""
+        due = [cut for cut in dict.fromkeys(cuts) if cut not in self.prices]
+        for cut, damage in zip(due, self.damages(due) if due else (), strict=True):
+            self.prices[cut] = damage / max(1.0, self.weight_count(cut)) ** CAPACITY
 
     def descend(self, choice: Choices, start: Widths, lands: Callable[[Widths], bool]) -> None:
         """Compare cuts that land, from `start` on, with half of what can still be afforded.
@@ -79,6 +83,7 @@ class Screen:
         until = min(before + max(STEP, (self.affordable - before) // 2), self.affordable + 2 * STEP)
         while len(self.prices) < until:
             near = self._unseen(choice, present, lands, mixer)[:STEP]
+            self.compare(near)
             best = min(near, key=self.price, default=present)
             if len(near) < STEP and self.price(best) >= self.price(present):
                 break
@@ -155,14 +160,15 @@ def screen_of(
     affordable = comparable(epochs, len(scorer.train), pace)
     if not affordable:
         return None
-    damage = scorer.damage_of_cuts(parent.source, parent.importance, turn)
+    damages = scorer.damage_of_cuts(parent.source, parent.importance, turn)
     numbers = count(1)
 
-    def price(widths: Widths) -> float:
-        heard(next(numbers), affordable, "")
-        return damage(widths)
+    def compared(cuts: Sequence[Widths]) -> list[float]:
+        for _ in cuts:
+            heard(next(numbers), affordable, "")
+        return damages(cuts)
 
-    return Screen(price, weight_count, affordable, scorer.seed)
+    return Screen(compared, weight_count, affordable, scorer.seed)
 
 
 def exchanges(choice: Choices, widths: Widths, mixer: random.Random) -> Iterator[Widths]:

@@ -56,11 +56,14 @@ def raced(
         passes: as for `race`.
 
     Raises:
-        ExportError: the file cannot be run here.
+        ModelError: the file cannot be loaded here.
         DataError: the samples are not what the file takes.
         MeasurementError, TargetError, UsageError: as `race`.
     """
-    file = opened(model)
+    try:
+        file = opened(model)
+    except ExportError as error:  # which is of a file of ours; this may be anybody's
+        raise ModelError(error.what, where=error.where, hint=error.hint) from error
     try:
         file.run(inputs[0])
     except (ExportError, ValueError) as error:
@@ -113,7 +116,7 @@ def _entries(model: Path) -> list[Any]:
         return list(cpu_session(model, options).get_inputs())
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExportError(f"ONNX Runtime cannot load it: {reason}", where=str(model)) from error
+        raise ModelError(f"ONNX Runtime cannot load it: {reason}", where=str(model)) from error
 
 
 def _tensors(sample: Mapping[str, Any]) -> Tensors:

@@ -17,7 +17,7 @@ from edgespiral.core.records.parts import part_files, part_path
 from edgespiral.core.system.files import is_file, replacing, sha256_file
 from edgespiral.export.parity import opened
 from edgespiral.export.precision import validation_samples
-from edgespiral.measure.model_files import model_content, model_proto, timed_files
+from edgespiral.measure.model_files import read_proto, timed_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -117,7 +117,7 @@ def _kept(by_file: Mapping[str, Mapping[str, Arrays]], path: Path) -> FileSample
         KeyError: there is none.
         ValueError: it is not what the file takes and gives.
     """
-    sha256, graph = sha256_file(path), model_proto(model_content(path), path).graph
+    sha256, graph = sha256_file(path), read_proto(path).graph
     arrays = by_file[sha256]
     for way, values in ((INPUT, fed_inputs(graph)), (OUTPUT, graph.output)):
         if arrays[way].keys() != {value.name for value in values}:

@@ -9,6 +9,7 @@ from edgespiral.core.errors import (
     RunFolderError,
     first_few,
 )
+from edgespiral.core.option import flag
 from edgespiral.core.records.events import RunStarted
 from edgespiral.core.records.journal import Journal, require_sound
 from edgespiral.core.records.schema import now_utc
@@ -20,6 +21,8 @@ from edgespiral.spiral.plan import plan_sha256
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import nn
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.core.records.events import Event
@@ -39,8 +42,16 @@ def begun_journal(
     *,
     resume: bool,
     command: str,
+    other_teacher: nn.Module | None = None,
 ) -> Journal:
     """The journal at `path`, with its first record; with `resume`, that of the run that is there.
+
+    Args:
+        plan, teacher, task, splits: of the run.
+        path: of the journal.
+        resume: whether to go on with what is there.
+        command: that asked for it, quoted for a shell.
+        other_teacher: who teaches in the teacher's place.
 
     Raises:
         RunFolderError: it holds a run that is not to be gone on with, or another one, or its folder
@@ -53,6 +64,7 @@ def begun_journal(
         plan=json.loads(plan.model_dump_json(exclude={"out"})),
         plan_sha256=plan_sha256(plan),
         teacher_sha256=weights_sha256(teacher.model),
+        teacher_model_sha256=weights_sha256(other_teacher) if other_teacher is not None else None,
         metric=task.metric,
         timed=task.timed,
         recipe_sha256=recipe_sha256(load_recipe(plan.recipe)),
@@ -103,6 +115,12 @@ def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
             "this folder holds a run of another plan or another teacher",
             where=str(out),
             hint="choose another --out; nothing here was changed",
+        )
+    if begun.teacher_model_sha256 != now.teacher_model_sha256:
+        raise RunFolderError(
+            "the model that teaches has other weights than the one that this run began with",
+            where=flag("teacher_model"),
+            hint="put its weights back as they were, or choose another --out",
         )
     differing = {name for name, _ in begun.data_files.items() ^ now.data_files.items()}
     if differing:

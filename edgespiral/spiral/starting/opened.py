@@ -30,6 +30,7 @@ from edgespiral.spiral.starting.fitting import (
     traced_teacher,
 )
 from edgespiral.spiral.starting.journal import OF_RUN, begun_journal
+from edgespiral.spiral.starting.other_teacher import other_teacher, tell_other_teacher
 from edgespiral.spiral.student.distillation import OUTPUTS
 from edgespiral.spiral.student.kernels import KERNELS, sparse_kernels
 from edgespiral.spiral.student.precision_search import CANDIDATES
@@ -40,13 +41,19 @@ from edgespiral.spiral.workers.agreement import agree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
+    from torch import nn
+    from torch.fx import GraphModule
+
+    from edgespiral.core.batches import DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.starting.request import RunRequest
     from edgespiral.spiral.student.kernels import Kernels
+    from edgespiral.tasks.base import Task
 
 
 JOURNAL = OF_RUN
@@ -76,13 +83,11 @@ def opened(
         agree(plan, model, splits)
         make_folder(out)
         with locked(out), FreshProcess() as fresh, ExitStack() as running:
-            remove_dead_below(out)
-            for name in (OUTPUTS, CANDIDATES):
-                check_claim(out / name)
+            _clear(out)
             teacher = traced_teacher(model, splits, listener)
             kernels = _checked(plan, teacher, profiles, listener)
             check_training(plan, teacher.model, request.training, len(splits.train))
-            check_family(plan.family, teacher.model, splits, task, plan.seed)
+            other = _beside(plan, teacher.model, splits, task)
             begun = begun_journal(
                 plan,
                 teacher,
@@ -91,9 +96,11 @@ def opened(
                 out / journal,
                 resume=request.resume,
                 command=request.command,
+                other_teacher=other,
             )
             write_beside(splits.files, out)
             running.enter_context(heard(listener, out, begun))
+            tell_other_teacher(plan.teacher_model, other, splits, task, listener)
             if plan.runtime == AUTO:
                 profiles = settled(
                     profiles,
@@ -120,8 +127,26 @@ def opened(
                     cache_folder=cache_folder(plan.latency_cache),
                     task=task,
                     training=request.training,
+                    other_teacher=other,
                 )
                 yield context, fresh
+
+
+def _clear(out: Path) -> None:
+    """Remove what dead processes left in a run folder, and refuse what is in the run's way."""
+    remove_dead_below(out)
+    for name in (OUTPUTS, CANDIDATES):
+        check_claim(out / name)
+
+
+def _beside(plan: Plan, teacher: nn.Module, splits: DataSplits, task: Task) -> GraphModule | None:
+    """Who teaches in the teacher's place; siblings that could only fail later are refused.
+
+    Raises:
+        UsageError, ModelError: as `check_family` and `other_teacher`.
+    """
+    check_family(plan.family, teacher, splits, task, plan.seed)
+    return other_teacher(plan.teacher_model, teacher, splits, task)
 
 
 def _checked(

@@ -33,6 +33,7 @@ from edgespiral.spiral.starting.fitting import (
     tell_cuts,
     traced_teacher,
 )
+from edgespiral.spiral.starting.other_teacher import other_teacher
 from edgespiral.spiral.starting.pieces import Trial
 from edgespiral.spiral.student.precisions import measuring
 from edgespiral.spiral.training import check_training, training_settings
@@ -99,6 +100,7 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
         narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
         check_training(plan, teacher.model, training, len(splits.train))
         check_family(plan.family, teacher.model, splits, task, plan.seed)
+        other_teacher(plan.teacher_model, teacher.model, splits, task)
         tell_cuts(teacher, narrow, multiple, listener)
         half = every_choice(teacher.groups, teacher.branches, multiple).at_share(HALF)
         settings = training_settings(plan, teacher.model, len(splits.train))
@@ -189,6 +191,7 @@ def _left_out(plan: Plan) -> list[str]:
         "training with int8's rounding": of_precision and plan.qat != "never",
         "your own training": plan.train is not None,
         "the family's sibling": bool(plan.family),
+        "passes of the model that teaches": plan.teacher_model is not None,
         "what runs around the network, which takes a part of the budget": plan.timed == "pipeline",
         "turns for the memory alone": plan.memory_mib is not None,
         "turns for the energy alone": plan.energy_mj is not None,

@@ -16,7 +16,7 @@ from edgespiral.distill.own_training import USUAL, TrainingStep, train_by_loop
 from edgespiral.distill.parallel.answers import values_of
 from edgespiral.distill.parallel.jobs import Job, hand_out
 from edgespiral.distill.parallel.world import ALONE, present
-from edgespiral.distill.teacher_cache import can_be_kept, kept_outputs
+from edgespiral.distill.teacher_cache import MOST_BYTES, can_be_kept, kept_outputs
 from edgespiral.distill.trainer import train
 from edgespiral.models.saved import weights_sha256
 
@@ -41,10 +41,14 @@ OUTPUTS = "outputs"
 
 
 class Teaching(NamedTuple):
-    """The teachers of a turn, and their outputs (T, N, ...) for the training samples if kept."""
+    """The teachers of a turn, and their outputs (T, N, ...) for the training samples if kept.
+
+    `outputs_file` has those of the only teacher, where they are too many to be handed on.
+    """
 
     teachers: Sequence[nn.Module]
     outputs: Tensors | None = None
+    outputs_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Distiller:
         splits: students see its training samples.
         task: whose loss it is.
         listener: hears how far a training is.
-        original: the model that the run began with.
+        original: teaches in every turn: the model that the run began with, or the plan's own.
         who: teaches, of the original and the model that a student was cut from.
         whole: settings of a training of all of the run's epochs, with its seed.
         folder: where teachers' outputs are kept during a run.
@@ -105,7 +109,8 @@ class Distiller:
                 self.listener.training_progressed(TrainingProgress(label, **asdict(progress)))
 
             if isinstance(self.own, TrainingStep):
-                job = Job(student, settings, *teaching, masks or {})
+                kept, file = teaching.outputs, teaching.outputs_file
+                job = Job(student, settings, teaching.teachers, kept, masks or {}, file)
                 train(
                     student,
                     self.splits,
@@ -160,13 +165,16 @@ class Distiller:
         if asked_epochs <= 1 or not shows_stored or self.whole.shards_teachers:
             return Teaching(models)
         values = values_of(self.original, first_inputs(self.splits, 1))
-        # Several teachers' outputs are put together in memory, and so are those that are handed on.
-        disk = self.folder if len(models) == 1 and present().size == 1 else None
+        # Several teachers' outputs are put together in memory, and so are those that are handed on
+        # to other machines.
+        disk = self.folder if len(models) == 1 and present().is_on_one_machine else None
         if not can_be_kept(self.splits.train, values, disk):
             return Teaching(models)
         outputs = [self._outputs(*pair) for pair in teachers.items()]
         if len(outputs) == 1:
-            return Teaching(models, mapped(lambda leaf: leaf.unsqueeze(0), outputs[0]))
+            path = self._outputs_path(*next(iter(teachers.items())))
+            file = path if path.stat().st_size > MOST_BYTES else None
+            return Teaching(models, mapped(lambda leaf: leaf.unsqueeze(0), outputs[0]), file)
         return Teaching(models, mapped(lambda *leaf: torch.stack(leaf), *outputs))
 
     def teaching_live(self, turn: int, model: nn.Module) -> Teaching:
@@ -178,11 +186,13 @@ class Distiller:
         turns = {"original": [0], "previous": [turn], "both": sorted({0, turn})}[self.who]
         return {number: models[number] for number in turns}
 
-    def _outputs(self, turn: int, model: nn.Module) -> Tensors:
+    def _outputs_path(self, turn: int, model: nn.Module) -> Path:
         if self.shared is not None and turn == 0:
-            path = make_folder(self.shared) / f"outputs-{weights_sha256(model)[:16]}.safetensors"
-        else:
-            path = claim_folder(self.folder) / f"turn-{turn:02d}.safetensors"
+            return make_folder(self.shared) / f"outputs-{weights_sha256(model)[:16]}.safetensors"
+        return claim_folder(self.folder) / f"turn-{turn:02d}.safetensors"
+
+    def _outputs(self, turn: int, model: nn.Module) -> Tensors:
+        path = self._outputs_path(turn, model)
         source = self.splits.train
         if path.exists():
             return kept_outputs(path, model, source)

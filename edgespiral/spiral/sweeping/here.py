@@ -41,5 +41,6 @@ class Here:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
                 env={**os.environ, SHARED_DEVICES: "1"},
             )

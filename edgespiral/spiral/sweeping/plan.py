@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -27,6 +28,9 @@ SET_BY_SWEEP = ("schema_version", "out", "shared")
 # By whose values scores are no longer of the same thing, which one front compares.
 OF_ANOTHER_KIND = ("data", "task")
 LONGEST_NAME, MOST_RUNS = 80, 10_000
+# Hexadecimal digits of a hash in a name, and in one that would be another run's otherwise.
+DIGITS, MORE_DIGITS = 6, 32
+MOST_JOBS = 256
 
 
 STRICT = ConfigDict(strict=True, validate_by_name=True, validate_by_alias=True)
@@ -101,7 +105,7 @@ class SweepPlan(Record):
     model_config = STRICT
 
     schema_version: Literal[1] = Field(default=1, alias="schema")
-    jobs: Annotated[int, Field(ge=1, le=256)] | None = None
+    jobs: Annotated[int, Field(ge=1, le=MOST_JOBS)] | None = None
     plan: dict[str, Any]
     vary: dict[str, list[Any]] = Field(default_factory=dict)
     search: SearchPlan | None = None
@@ -203,9 +207,25 @@ def runs_of(sweep: SweepPlan, place: str) -> list[SweepRun]:
         place: where it is written, for errors.
 
     Raises:
-        UsageError: a combination is no plan.
+        UsageError: a combination is no plan, or the same plan as another.
     """
-    return [run_of(sweep, values, place) for values in combinations(sweep.vary)]
+    runs = [run_of(sweep, values, place) for values in combinations(sweep.vary)]
+    _require_differing(runs, place)
+    counts = Counter(run.name for run in runs)
+    return [
+        run if counts[run.name] == 1 else replace(run, name=name_of(run.values, MORE_DIGITS))
+        for run in runs
+    ]
+
+
+def _require_differing(runs: Sequence[SweepRun], place: str) -> None:
+    """Refuse what would be trained twice, as 2 and 2.0 are the same speed-up."""
+    earlier: dict[str, SweepRun] = {}
+    for run in runs:
+        same = earlier.setdefault(run.plan.model_dump_json(), run)
+        if same is not run:
+            what = f"the run of {_told(same.values)} is that of {_told(run.values)}, too"
+            raise UsageError(what, where=f"{place}:vary", hint="leave one of the values out")
 
 
 def combinations(vary: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
@@ -232,8 +252,12 @@ def run_of(sweep: SweepPlan, values: dict[str, Any], place: str) -> SweepRun:
     return SweepRun(name_of(values), values, plan)
 
 
-def name_of(values: dict[str, Any]) -> str:
+def name_of(values: dict[str, Any], digits: int = DIGITS) -> str:
     """The name of a run's folder: its values as they may be in one, and a hash of them.
+
+    Args:
+        values: that the run has of what is varied.
+        digits: of the hash that are in the name.
 
     Example:
         >>> name_of({"speedup": 2.0, "seed": 1})
@@ -241,7 +265,7 @@ def name_of(values: dict[str, Any]) -> str:
     """
     digest = hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode())
     words = re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(map(str, _flat(values))))
-    return f"{words.strip('-.')[:LONGEST_NAME]}-{digest.hexdigest()[:6]}"
+    return f"{words.strip('-.')[:LONGEST_NAME]}-{digest.hexdigest()[:digits]}"
 
 
 def _flat(values: dict[str, Any]) -> list[object]:

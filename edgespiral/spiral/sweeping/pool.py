@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from edgespiral.core.system.outlived import watch
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +23,8 @@ class Pool(Generic[Item]):
     """Runs a process for each of several things.
 
     Attributes:
-        start: begins the process of one.
+        start: begins the process of one, which leads a group of its own and so ends with this
+            process where that is killed.
         jobs: how many go on at once.
     """
 
@@ -54,7 +57,9 @@ class Pool(Generic[Item]):
             process = self.start(item)
             self._living.append(process)
         try:
-            return process.wait()
+            with watch() as tie:
+                tie(process)
+                return process.wait()
         finally:
             with self._lock:
                 self._living.remove(process)

@@ -13,7 +13,7 @@ from edgespiral.core.system.files import write_text
 from edgespiral.report.sweep import sweep_csv, sweep_html
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from edgespiral.core.records.metric import Metric
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from edgespiral.spiral.sweeping.ended import EndedRuns
     from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
 
+Merits = tuple[float, ...]
 RECORD, PAGE, TABLE = "sweep.json", "sweep.html", "sweep.csv"
 SEED = "seed"
 CONFIDENCE = 0.95
@@ -103,22 +104,40 @@ def _device(device: DeviceResult) -> SweptDevice:
         latency_ms=teacher_ms / ratio.value,
         ci95_ms=Interval(low=teacher_ms / ratio.ci95.high, high=teacher_ms / ratio.ci95.low),
         speedup=ratio.value,
+        energy_mj=None if device.energy is None else device.energy.inference_mj,
     )
 
 
 def points_of(runs: Sequence[SweptRun], metric: Metric) -> Iterator[SweptPoint]:
     """Of each target its points, with those marked that no other is better than."""
     points = [point for group in _but_for_seeds(runs) for point in _of_targets(group)]
-    for point in points:
-        others = [other for other in points if other.target == point.target]
-        beaten = any(_beats(other, point, metric) for other in others)
-        yield point.model_copy(update={"on_front": not beaten})
+    lacks_energy = {point.target for point in points if point.energy_mj is None}
+    merits = [_merits(p, metric, with_energy=p.target not in lacks_energy) for p in points]
+    of_targets: dict[str, set[Merits]] = {}
+    for point, own in zip(points, merits, strict=True):
+        of_targets.setdefault(point.target, set()).add(own)
+    fronts = {target: _front(others) for target, others in of_targets.items()}
+    for point, own in zip(points, merits, strict=True):
+        yield point.model_copy(update={"on_front": own in fronts[point.target]})
 
 
-def _beats(other: SweptPoint, point: SweptPoint, metric: Metric) -> bool:
-    mine = (-point.latency_ms, -point.size_bytes, metric.rank(point.score))
-    theirs = (-other.latency_ms, -other.size_bytes, metric.rank(other.score))
-    return mine != theirs and all(a >= b for a, b in zip(theirs, mine, strict=True))
+def _merits(point: SweptPoint, metric: Metric, *, with_energy: bool) -> Merits:
+    """What a point is compared by, higher for better."""
+    energy = (-point.energy_mj,) if with_energy and point.energy_mj is not None else ()
+    return -point.latency_ms, -point.size_bytes, metric.rank(point.score), *energy
+
+
+def _front(points: Iterable[Merits]) -> set[Merits]:
+    """Those that no other is at least as good as in all respects.
+
+    Sorted, what beats a point comes before it, and so does one on the front that beats both: few
+    are compared with all others, though a sweep has thousands.
+    """
+    front: list[Merits] = []
+    for own in sorted(set(points), reverse=True):
+        if not any(all(a >= b for a, b in zip(best, own, strict=True)) for best in front):
+            front.append(own)
+    return set(front)
 
 
 def _but_for_seeds(runs: Sequence[SweptRun]) -> list[list[SweptRun]]:
@@ -149,8 +168,15 @@ def _of_targets(runs: Sequence[SweptRun]) -> Iterator[SweptPoint]:
             score=mean(scores),
             score_ci95=_interval(scores),
             size_bytes=mean(sizes),
+            energy_mj=_median([own.energy_mj for own in devices]),
             on_front=False,
         )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    """None where one is lacking."""
+    there = [value for value in values if value is not None]
+    return median(there) if len(there) == len(values) else None
 
 
 def _interval(scores: Sequence[float]) -> Interval | None:

@@ -117,14 +117,18 @@ class Search:
             )
         return [dict(study.ask(distributions).params) for _ in range(number)]
 
+    def _is_own(self, trial: dict[str, Any]) -> bool:
+        fields = self._plan.fields
+        named = {*self.sweep.vary, *fields}
+        return trial.keys() == named and all(_is_in(trial[key], fields[key]) for key in fields)
+
     def _asked(self) -> list[dict[str, Any]]:
         path = self.ended.out / ASKED
         if not path.is_file():
             return []
         try:
             trials: list[dict[str, Any]] = json.loads(read_bytes(path))
-            named = {*self.sweep.vary, *self._plan.fields}
-            if all(trial.keys() == named for trial in trials):
+            if all(map(self._is_own, trials)):
                 return trials
         except (OSError, ValueError, AttributeError, TypeError) as error:
             raise RunFolderError("is damaged", where=str(path), hint="delete it") from error
@@ -133,6 +137,16 @@ class Search:
             where=str(path),
             hint="choose another --out",
         )
+
+
+def _is_in(value: object, field: Range | list[Any]) -> bool:
+    """Whether a search of `field` may have asked for this value."""
+    if not isinstance(field, Range):
+        return any(value == choice and type(value) is type(choice) for choice in field)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    is_whole = isinstance(field.low, int) and isinstance(field.high, int)
+    return field.low <= value <= field.high and (isinstance(value, int) or not is_whole)
 
 
 def _is_of(trial: dict[str, Any], values: dict[str, Any]) -> bool:

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import UsageError
 from edgespiral.core.system.files import write_text
+from edgespiral.core.text import is_printable
 from edgespiral.measure.transports.one_at_a_time import SHARED as SHARED_DEVICES
 from edgespiral.spiral.sweeping.command import log_file, plan_file, words_of
 
@@ -30,14 +32,22 @@ def write_script(
         out: the sweep's folder, which every node sees.
         jobs: how many tasks SLURM may run at once; None: as many as it can.
         options: of `sbatch`, such as `--partition=gpu`.
+
+    Raises:
+        UsageError: a path has a line break or the like, with which a line would be two.
     """
     path = out / SCRIPT
+    for place in (out.resolve(), Path.cwd()):
+        if not is_printable(str(place)):
+            what, hint = "cannot be written into a script", "name a folder without such characters"
+            raise UsageError(what, where=str(place), hint=hint)
     commands = [_command(run, out.resolve()) for run in runs]
     most = "" if jobs is None else f"%{jobs}"
     directives = [
         "--job-name=edgespiral",
         f"--array=0-{len(runs) - 1}{most}",
-        f"--output={shlex.quote(str(out.resolve() / 'slurm-%a.log'))}",
+        # To SLURM a percent sign begins what it fills in.
+        f"--output={shlex.quote(str(out.resolve()).replace('%', '%%') + '/slurm-%a.log')}",
         *options,
     ]
     lines = [

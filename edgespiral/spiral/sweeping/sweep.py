@@ -11,6 +11,7 @@ from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.records.comparing.sweep import Sweep
 from edgespiral.core.system.files import make_folder, read_bytes
 from edgespiral.core.system.lock import locked
+from edgespiral.spiral.sweeping.command import unfinished
 from edgespiral.spiral.sweeping.ended import EndedRuns
 from edgespiral.spiral.sweeping.here import Here
 from edgespiral.spiral.sweeping.on_ray import Devices, OnRay, require_ray
@@ -88,7 +89,8 @@ class Sweeping:
         """
         require_ray()
         runs = self._runs or runs_of(self.plan, str(self.path))
-        with OnRay(self.out, self.plan.ray, Devices.of(runs), self.jobs) as cluster:
+        devices, say = Devices.of(runs), self.listener.say
+        with OnRay(self.out, self.plan.ray, devices, self.jobs, say) as cluster:
             return self._swept(cluster)
 
     def for_slurm(self) -> tuple[Sweep, Path | None]:
@@ -136,10 +138,16 @@ class Sweeping:
         return Search(self.plan, str(self.path), self._ended, self.jobs or 1)
 
     def _do(self, runs: Sequence[SweepRun], runner: Runner) -> None:
-        self._runs += [run for run in runs if run not in self._runs]
-        due = [run for run in runs if self._ended.of(run) is None]
-        self.listener.say(f"runs: {len(runs)}, ended before: {len(runs) - len(due)}")
-        for done, (run, problem) in enumerate(runner.run(due), start=1):
+        # A search may ask for the same settings again, whose run has ended or is about to begin.
+        each = {run.name: run for run in runs}
+        before = {run.name for run in self._runs}
+        self._runs += [run for name, run in each.items() if name not in before]
+        due = [run for run in each.values() if self._ended.of(run) is None]
+        self.listener.say(f"runs: {len(each)}, ended before: {len(each) - len(due)}")
+        for done, (run, failure) in enumerate(runner.run(due), start=1):
+            problem = failure
+            if problem is None and self._ended.of(run) is None:
+                problem = unfinished(self.out / run.name)
             if problem is not None:
                 self._problems[run.name] = problem
             self._written()

@@ -15,6 +15,7 @@ from edgespiral.distill.parallel.jobs import serve
 from edgespiral.spiral.run import load_teacher
 from edgespiral.spiral.starting.fitting import fitted
 from edgespiral.spiral.workers.agreement import DisagreedError, agree, tell_failure
+from edgespiral.spiral.workers.passes import FollowedPasses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,8 @@ def _follow(plan: Plan, world: World, complain: Callable[[EdgeSpiralError], None
     if not isinstance(training, TrainingStep):
         training = TrainingStep()  # a loop of the user's trains in the first process alone
     try:
-        serve(world, splits, task, training)
+        passes = FollowedPasses(world, splits, task)
+        serve(world, splits, task, training, others=passes.answer)
     except ProcessLostError:
         raise
     except EdgeSpiralError as error:

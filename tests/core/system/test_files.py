@@ -2,9 +2,13 @@ import hashlib
 import os
 import resource
 import stat
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.system.files import (
@@ -14,10 +18,12 @@ from edgespiral.core.system.files import (
     read_bytes,
     read_text,
     replacing,
+    require_room,
     sha256_file,
     user_cache,
     write_page,
     write_text,
+    writing,
 )
 
 
@@ -54,6 +60,28 @@ def test_a_full_disk_is_one_clear_error_and_keeps_the_old_content(tmp_path: Path
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
     assert path.read_text() == "old"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a small disk")
+def test_a_full_disk_is_told_whatever_a_writer_makes_of_it(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("cannot mount a small disk here")
+    told = r"a\.bin: cannot write: No space left on device; make room there.* --resume goes on"
+    try:
+        with pytest.raises(RuntimeError, match="of another cause"), writing(disk / "a.bin"):
+            raise RuntimeError("of another cause")
+        with pytest.raises(RunFolderError, match=told), replacing(disk / "a.bin") as temporary:
+            save_file({"w": np.zeros(2**18)}, temporary)
+        require_room(disk)
+        with suppress(OSError):
+            (disk / "filler").write_bytes(bytes(2**17))
+        with pytest.raises(RunFolderError, match="disk: cannot write: No space left on device"):
+            require_room(disk)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:

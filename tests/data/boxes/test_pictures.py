@@ -2,11 +2,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision import tv_tensors
+from torchvision.transforms import v2
 
 from edgespiral.core.batches import AugmentedSource, Normalisation, StoredSource
 from edgespiral.data.boxes.annotated import Boxed
 from edgespiral.data.boxes.options import BoxOptions
-from edgespiral.data.boxes.pictures import BoxedPictures, BoxSource, normalised, packed
+from edgespiral.data.boxes.pictures import (
+    BoxedPictures,
+    BoxSource,
+    OverlappingCrop,
+    normalised,
+    packed,
+)
 
 PLAIN = Normalisation(mean=(0.0,) * 3, std=(1.0,) * 3)
 
@@ -69,6 +77,26 @@ def test_a_pass_is_a_function_of_its_seed(source):
     )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("side", [4.0, 20.0, 36.0])
+def test_crops_are_those_of_torchvision(side):
+    """Overlaps that no crop can have are left out, and nothing else: shares agree by chance."""
+    box = tv_tensors.BoundingBoxes(
+        torch.tensor([[20.0, 20.0, 20 + side, 20 + side]]), format="XYXY", canvas_size=(60, 60)
+    )
+    image = tv_tensors.Image(torch.zeros(3, 60, 60, dtype=torch.uint8))
+    shares = []
+    for crop in (OverlappingCrop(), v2.RandomIoUCrop()):
+        torch.manual_seed(0)
+        drawn = [crop.make_params([image, box]) for _ in range(120)]
+        whole = sum(not params for params in drawn)
+        areas = [params["height"] * params["width"] / 3600 for params in drawn if params]
+        shares.append((whole / len(drawn), sum(areas) / len(areas)))
+    (ours_whole, ours_area), (theirs_whole, theirs_area) = shares
+    # Three standard deviations of a share of 120, and of the mean of areas.
+    assert abs(ours_whole - theirs_whole) < 3 * (2 * 0.25 / 120) ** 0.5
+    assert abs(ours_area - theirs_area) < 0.12
 
 
 def test_what_is_not_kept_is_read_anew(source, monkeypatch):

@@ -10,6 +10,7 @@ from PIL import Image
 from edgespiral import data
 from edgespiral.core.errors import DataError, UsageError
 from edgespiral.core.text import is_printable
+from edgespiral.data.sources.folder import FolderImages, _augmented, _plain
 
 
 def fill(folder, classes=("cat", "dog"), count=20, start=0):
@@ -63,6 +64,36 @@ def test_only_shuffled_passes_are_augmented(tmp_path):
     shuffled, _ = next(splits.train.epoch(batch_size=8, seed=0))
     assert torch.equal(plain[0], plain[1])
     assert not torch.equal(shuffled[0], shuffled[1])
+
+
+def test_training_images_are_decoded_once_and_those_that_are_scored_each_time(tmp_path):
+    for part in ("train", "val", "test"):
+        fill(tmp_path / part, count=4)
+    splits = data.load(f"folder:{tmp_path}?size=16")
+    before, _ = everything(splits.train)
+    everything(splits.validation)
+    view, _ = next(splits.train.epoch(batch_size=8, seed=0))
+    for path in tmp_path.glob("*/*/*.png"):
+        Image.fromarray(np.full((20, 30, 3), 250, np.uint8)).save(path)
+    assert torch.equal(everything(splits.train)[0], before)
+    assert torch.equal(next(splits.train.epoch(batch_size=8, seed=0))[0], view)
+    with pytest.raises(DataError, match="not what they were when it was read before"):
+        everything(splits.validation)
+
+
+def test_a_large_jpeg_is_decoded_at_what_views_of_it_need(tmp_path):
+    gradient = np.linspace(0, 255, 640, dtype=np.uint8)
+    pixels = np.repeat(np.tile(gradient, (480, 1))[..., None], 3, -1)
+    Image.fromarray(pixels).save(tmp_path / "wide.jpg", quality=95)
+    files = [str(tmp_path / "wide.jpg")]
+    assert FolderImages(files, [0], _plain(16), is_kept=True)._decode(0).shape == (16, 16, 3)
+    views = FolderImages(files, [0], _augmented(16), is_kept=True)
+    assert views._decode(0).shape == (60, 80, 3)
+    view, _ = views[0]
+    assert view.shape == (3, 16, 16)
+    # As the gradient does, it goes from dark to bright, in either direction.
+    steps = view[0].mean(0).diff()
+    assert bool((steps > 0).all()) or bool((steps < 0).all())
 
 
 def test_bad_folders_are_one_line(tmp_path):

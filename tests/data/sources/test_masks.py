@@ -75,11 +75,26 @@ def test_missing_names_of_classes_are_told_in_the_systems_words(root):
         data.load(f"masks:{root}")
 
 
-def test_a_mask_of_another_size_than_its_image_is_told_by_its_file(tmp_path):
-    write(tmp_path, 10, mask_size=12)
-    (tmp_path / "classes.txt").write_text("a\nb\n")
-    with pytest.raises(DataError, match=r"masks/\d\d\.png: is 12 x 12 pixels, its image 16 x 16"):
-        data.check(data.load(f"masks:{tmp_path}?size=8"), batch_size=2)
+def test_a_mask_of_another_size_than_its_image_is_told_by_its_file(root):
+    Image.fromarray(np.zeros((12, 12), np.uint8)).save(root / "masks" / "07.png")
+    with pytest.raises(DataError, match=r"masks/07\.png: is 12 x 12 pixels, its image 16 x 16"):
+        data.load(f"masks:{root}?size=8")
+
+
+def test_masks_of_training_are_read_once_and_the_others_each_time(root):
+    (root / "classes.txt").write_text("\n".join(map(str, range(300))))
+    # A class above 255 needs more than a byte.
+    for file in (root / "masks").iterdir():
+        Image.fromarray(np.full((16, 16), 290, np.uint16)).save(file)
+    splits = data.load(f"masks:{root}?size=8")
+    before = [masks for _, masks in splits.train.epoch(batch_size=15)]
+    assert before[0].unique().tolist() == [290]
+    list(splits.test.epoch(batch_size=3))
+    for file in (root / "masks").iterdir():
+        Image.fromarray(np.full((16, 16), 7, np.uint8)).save(file)
+    assert torch.equal(next(iter(splits.train.epoch(batch_size=15)))[1], before[0])
+    with pytest.raises(DataError, match="not what they were when it was read before"):
+        list(splits.test.epoch(batch_size=3))
 
 
 def test_a_class_that_has_no_name_is_told_with_its_file(root):

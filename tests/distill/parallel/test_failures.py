@@ -40,6 +40,13 @@ def test_another_process_that_is_gone_is_told_and_with_its_own_words_where_it_ha
         raise DistNetworkError("reset by peer")
 
 
+def test_another_process_that_does_not_answer_is_told_with_how_long_one_has_waited():
+    words = "[gloo/transport/tcp/unbound_buffer.cc:81] Timed out waiting 1800000ms for recv"
+    told = pytest.raises(ProcessLostError, match=r"has not answered for 0:30:00; see what it waits")
+    with told, explained(World(0, 2, "cpu", HashStore()), CPU):
+        raise RuntimeError(words)
+
+
 def test_every_other_failure_is_as_it_was():
     for error in (RuntimeError("shapes differ"), ModelError("wrong")):
         with pytest.raises(type(error)) as told, explained(World(0, 2, "cpu", HashStore()), CPU):

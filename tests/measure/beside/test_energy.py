@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from threading import Event, Thread
 
 import psutil
@@ -14,7 +15,9 @@ import pytest
 
 from edgespiral.core.errors import MeasurementError
 from edgespiral.measure.beside.energy import energy_of
+from edgespiral.measure.completed import Completed
 from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.runtimes.base import Answer, Job, Spent
 from edgespiral.measure.runtimes.onnxruntime.runtime import OnnxRuntime
 from edgespiral.measure.runtimes.onnxruntime.settings import OnnxRuntimeSettings
 from edgespiral.measure.session import Session
@@ -71,6 +74,37 @@ def test_an_inference_takes_its_time_of_the_processors_power(
     assert 0.4 * expected_mj < energy.inference_mj < 2.5 * expected_mj
     assert energy.source == "RAPL, package-0"
     assert energy.idle_watts < WATTS / 2
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"inferences": 10**9},
+        {"inferences": 1, "seconds": 0.4},
+        {"joules": 1e9},
+        {"seconds": 0.0},
+        {"idle_watts": 1e6},
+        {"seconds": 1e6, "inferences": 10**9},
+        {"joules": 0.0},
+    ],
+)
+def test_energy_that_the_models_own_latency_gives_the_lie_is_refused(
+    convolution: Make, profile: TargetProfile, forged: dict[str, float]
+) -> None:
+    class Forging(OnnxRuntime):
+        def parse(self, completed: Completed, job: Job) -> Answer:
+            answer = super().parse(completed, job)
+            honest = {"source": "RAPL", "joules": 5.0, "seconds": 0.5, "idle_watts": 1.0}
+            times_ms = [ms for own in answer.samples[0].rounds_ms for ms in own]
+            count = round(500 / median(times_ms))
+            spent = Spent.model_validate(honest | {"inferences": count} | forged)
+            samples = answer.samples[0].model_copy(update={"energy": spent})
+            return answer.model_copy(update={"samples": (samples,)})
+
+    runtime = Forging(OnnxRuntimeSettings(kind="onnxruntime"))
+    told = "answer is not valid|no more energy with this model than when idle"
+    with Session(profile, runtime=runtime) as session, pytest.raises(MeasurementError, match=told):
+        energy_of(session, convolution())
 
 
 def test_a_device_that_does_not_tell_its_energy_is_an_error(

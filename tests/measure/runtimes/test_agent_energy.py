@@ -98,6 +98,39 @@ def test_channels_of_another_board_add_up(tmp_path: Path) -> None:
     assert told["joules"] / told["seconds"] == pytest.approx(5, rel=0.2)
 
 
+@pytest.mark.parametrize("value", [999_999, 0, -5])
+def test_a_counter_that_is_set_back_is_not_one_that_went_past_its_end(
+    tmp_path: Path, value: int
+) -> None:
+    [counter] = rapl(tmp_path, "package-0", start_uj=1_000_000)
+    write(counter.parent / "max_energy_range_uj", 262_143_328_850)
+    told = spent(request(tmp_path), lambda: counter.write_text(str(value)))
+    assert f"energy_uj went from 1000000 to {value} in" in told["energy_refused"]
+
+
+def test_a_counter_that_stops_while_the_model_runs_tells_nothing(tmp_path: Path) -> None:
+    [counter] = rapl(tmp_path, "package-0")
+    moves = iter(range(100, 400, 100))
+
+    def run() -> None:
+        counter.write_text(str(next(moves, 300)))
+
+    assert "it did not move in" in spent(request(tmp_path), run)["energy_refused"]
+
+
+def test_a_counter_that_goes_away_while_the_model_runs_tells_nothing(tmp_path: Path) -> None:
+    [counter] = rapl(tmp_path, "package-0")
+    told = spent(request(tmp_path), lambda: counter.unlink(missing_ok=True))
+    assert "intel-rapl:0/energy_uj cannot be read" in told["energy_refused"]
+
+
+@pytest.mark.parametrize("milliamperes", [0, -4000, 10**9])
+def test_a_power_that_no_board_takes_tells_nothing(tmp_path: Path, milliamperes: int) -> None:
+    folder = ina3221(tmp_path, VDD_IN=(5000, 1000))
+    told = spent(request(tmp_path), lambda: write(folder / "curr1_input", milliamperes))
+    assert "INA3221, VDD_IN: it tells of" in told["energy_refused"]
+
+
 def test_why_it_is_not_known_is_said(tmp_path: Path) -> None:
     assert "shows neither" in spent(request(tmp_path), lambda: None)["energy_refused"]
     [counter] = rapl(tmp_path, "package-0")

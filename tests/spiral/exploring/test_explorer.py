@@ -124,12 +124,12 @@ def test_a_point_of_another_teacher_is_refused(explored, wide, digits, tmp_path)
 def test_prices_are_asked_for_once():
     asked = []
 
-    def damage(widths):
-        asked.append(widths)
-        return float("inf") if widths["a"] == 1 else 0.25
+    def damages(cuts):
+        asked.extend(cuts)
+        return [float("inf") if widths["a"] == 1 else 0.25 for widths in cuts]
 
-    prices = Prices(damage, lambda widths: float(widths["a"]), Widths({"a": 4}))
-    assert [prices.divergence_nats({"a": 2}) for _ in range(3)] == [0.25] * 3
+    prices = Prices(damages, lambda widths: float(widths["a"]), Widths({"a": 4}))
+    assert [prices.divergence_nats(Widths({"a": 2})) for _ in range(3)] == [0.25] * 3
     assert asked == [{"a": 2}]
     assert prices.of_trained(Widths({"a": 2})) == (0.25, 0.5)
     assert prices.of_trained(Widths({"b": 2})) is None

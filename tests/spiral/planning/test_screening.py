@@ -33,8 +33,12 @@ def distance(widths):
     return 1.0 + abs(widths["a"] - 56) + abs(widths["b"] - 8) + abs(widths["c"] - 32)
 
 
+def distances(cuts):
+    return list(map(distance, cuts))
+
+
 def test_it_finds_a_better_cut_of_those_that_land(choice):
-    screen = Screen(distance, lambda _: 1.0, affordable=200)
+    screen = Screen(distances, lambda _: 1.0, affordable=200)
     screen.descend(choice, WIDTHS, lambda widths: total(widths) == total(WIDTHS))
     assert min(screen.prices, key=screen.prices.get) == {"a": 56, "b": 8, "c": 32}
     assert all(total(widths) == total(WIDTHS) for widths in screen.prices)
@@ -43,11 +47,11 @@ def test_it_finds_a_better_cut_of_those_that_land(choice):
 def test_it_compares_no_more_than_can_be_afforded_and_leaves_half_for_later(choice):
     asked = []
 
-    def damage(widths):
-        asked.append(widths)
-        return distance(widths)
+    def damages(cuts):
+        asked.extend(cuts)
+        return distances(cuts)
 
-    screen = Screen(damage, lambda _: 1.0, affordable=40)
+    screen = Screen(damages, lambda _: 1.0, affordable=40)
     screen.descend(choice, WIDTHS, lambda _: True)
     assert 20 <= len(asked) == len(screen.prices) < 40
     screen.descend(choice, WIDTHS, lambda _: True)
@@ -60,13 +64,13 @@ def test_it_compares_no_more_than_can_be_afforded_and_leaves_half_for_later(choi
 
 
 def test_it_stays_where_nothing_else_lands(choice):
-    screen = Screen(distance, lambda _: 1.0, affordable=40)
+    screen = Screen(distances, lambda _: 1.0, affordable=40)
     screen.descend(choice, WIDTHS, lambda _: False)
     assert list(screen.prices) == [WIDTHS]
 
 
 def test_of_two_cuts_that_do_the_same_the_one_with_more_weights_is_better():
-    screen = Screen(lambda _: 0.5, total, affordable=2)
+    screen = Screen(lambda cuts: [0.5] * len(cuts), total, affordable=2)
     assert screen.price(Widths({"a": 64})) < screen.price(Widths({"a": 32}))
 
 

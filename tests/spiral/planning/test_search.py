@@ -15,7 +15,9 @@ def test_with_a_screen_the_best_whole_cut_of_those_that_land_is_chosen(
     planner, searched, importance
 ):
     wide = "layer3.0.conv2"
-    screen = Screen(lambda widths: 1.0 + widths[wide], planner.weight_count, affordable=40)
+    screen = Screen(
+        lambda cuts: [1.0 + widths[wide] for widths in cuts], planner.weight_count, affordable=40
+    )
     target_ms = planner.start_ms / 1.7
     planned = planner.plan(
         1, searched, importance, target_ms=target_ms, allocation="latency", screen=screen
@@ -32,7 +34,7 @@ def test_with_a_screen_the_best_whole_cut_of_those_that_land_is_chosen(
 
 def test_where_all_cuts_are_as_bad_the_one_by_prices_stays(planner, searched, importance, tmp_path):
     fresh = dataclasses.replace(planner, journal=Journal(tmp_path / "journal.jsonl"))
-    screen = Screen(lambda _: 1.0, lambda _: 1.0, affordable=20)
+    screen = Screen(lambda cuts: [1.0] * len(cuts), lambda _: 1.0, affordable=20)
     target_ms = planner.start_ms / 1.7
     planned = fresh.plan(
         1, searched, importance, target_ms=target_ms, allocation="latency", screen=screen

@@ -46,7 +46,8 @@ def test_runs_go_to_a_cluster_and_a_board_is_held_by_one_at_a_time(
             assert not other.wait(timeout_seconds=0.5)
         assert other.wait(timeout_seconds=60)
         remove_placement_group(other)
-        lacking = OnRay(out, RaySettings(), Devices(own={"x": "device:phone"}), None)
+        phone = Devices(own={"x": "device:phone"})
+        lacking = OnRay(out, RaySettings(), phone, None)
         with pytest.raises(UsageError, match=r"no node .* has device:phone; .*ray start"):
             lacking._require_devices()
     assert {run.name for run, _ in ended} == {run.name for run in runs}

@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from edgespiral.core.errors import UsageError
-from edgespiral.spiral.sweeping.plan import load_sweep, name_of, runs_of
+from edgespiral.spiral.sweeping.plan import (
+    DIGITS,
+    LONGEST_NAME,
+    MORE_DIGITS,
+    load_sweep,
+    name_of,
+    runs_of,
+)
 
 HEAD = """schema = 1
 [plan]
@@ -35,9 +42,26 @@ def test_a_name_is_that_of_its_values_and_fit_for_a_folder():
     assert len(name_of({"keep": ["x" * 300]})) < 100
 
 
+def test_runs_whose_short_names_are_alike_have_longer_ones(tmp_path):
+    # Alike in what is left of long values, and in the short hash.
+    seen = {}
+    for number in range(100_000):
+        other = "x" * 90 + str(number)
+        before = seen.setdefault(name_of({"speedup": 2.0, "weights": other})[-DIGITS:], other)
+        if before != other:
+            break
+    path = written(tmp_path, f'speedup = [2.0]\nweights = ["{before}", "{other}", "y"]')
+    assert before != other
+    first, second, third = runs_of(load_sweep(path), str(path))
+    assert first.name != second.name
+    assert len(first.name) == len(second.name) == LONGEST_NAME + 1 + MORE_DIGITS
+    assert third.name == name_of(third.values)
+
+
 @pytest.mark.parametrize(
     ("vary", "problem"),
     [
+        ("speedup = [2, 2.0]", r"vary: the run of speedup = 2 is that of speedup = 2.0, too"),
         ("sped = [2.0]", r"sweep.toml:vary.sped: unknown field 'sped'; did you mean"),
         ("speedup = []", r"sweep.toml:vary.speedup: has no value"),
         ("speedup = [2.0, 2.0]", r"sweep.toml:vary.speedup: has the same value twice"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
 from edgespiral.core.records.comparing.sweep import SweptDevice, SweptRun
@@ -38,6 +40,38 @@ def test_a_point_is_on_the_front_unless_another_is_as_fast_as_small_and_as_good(
     assert front == {"a": True, "b": True, "c": False, "d": True}
     worse = Metric(name="error", unit="mm", higher_is_better=False)
     assert {p.runs[0] for p in points_of(runs, worse) if p.on_front} == {"b", "d"}
+
+
+def test_energy_counts_where_it_was_measured():
+    runs = [run("a", 4.0, 97.0, speedup=2), run("b", 3.0, 97.0, speedup=4)]
+    assert [point.on_front for point in points_of(runs, ACCURACY)] == [False, True]
+    taking = [
+        each.model_copy(
+            update={"devices": (each.devices[0].model_copy(update={"energy_mj": energy_mj}),)}
+        )
+        for each, energy_mj in zip(runs, (5.0, 9.0), strict=True)
+    ]
+    points = list(points_of(taking, ACCURACY))
+    assert [(point.energy_mj, point.on_front) for point in points] == [(5.0, True), (9.0, True)]
+    half = list(points_of([taking[0], runs[1]], ACCURACY))
+    assert [point.on_front for point in half] == [False, True]
+
+
+def test_a_front_of_many_is_that_of_all_pairs():
+    draw = Random(0)
+    names = [f"r{number}" for number in range(300)]
+    runs = [
+        run(name, draw.uniform(1, 4), draw.randint(50, 99), draw.randint(1, 99), n=name)
+        for name in names
+    ]
+    points = list(points_of(runs, ACCURACY))
+    merits = {p.runs[0]: (-p.latency_ms, -p.size_bytes, p.score) for p in points}
+    for point in points:
+        own = merits[point.runs[0]]
+        others = [m for m in merits.values() if m != own]
+        beaten = any(all(a >= b for a, b in zip(m, own, strict=True)) for m in others)
+        assert point.on_front is not beaten
+    assert 1 < sum(point.on_front for point in points) < 200
 
 
 def test_targets_have_fronts_of_their_own():

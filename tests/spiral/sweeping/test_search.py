@@ -10,7 +10,7 @@ from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.core.records.events import Outcome
 from edgespiral.spiral.sweeping.ended import EndedRuns
-from edgespiral.spiral.sweeping.plan import load_sweep
+from edgespiral.spiral.sweeping.plan import SweepRun, load_sweep
 from edgespiral.spiral.sweeping.search import ASKED, Search
 from edgespiral.spiral.sweeping.sweep import Sweeping
 
@@ -89,6 +89,40 @@ def test_what_was_asked_before_is_not_taken_for_something_else(sweep_file, tmp_p
     (tmp_path / ASKED).write_text('{"alpha"')
     with pytest.raises(RunFolderError, match=r"search\.json: is damaged"):
         searched(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("high = 1.0", "high = 0.001001"),
+        ('["sgd", "adamw"]', '["adam"]'),
+        ("optimizer =", "schedule ="),
+    ],
+)
+def test_a_search_whose_settings_have_changed_does_not_go_on(sweep_file, tmp_path, before, after):
+    path = sweep_file(FIELDS)
+    searched(path, tmp_path, stops_after=1)
+    path.write_text(path.read_text().replace(before, after))
+    with pytest.raises(RunFolderError, match="holds a search of other settings"):
+        searched(path, tmp_path)
+
+
+def test_settings_that_are_asked_for_twice_are_run_once(sweep_file, tmp_path):
+    path = sweep_file("[search]\ntrials = 5\n[search.fields]\noptimizer = ['sgd', 'adamw']\n")
+    begun = []
+
+    class Runner:
+        def run(self, runs):
+            for run in runs:
+                begun.append(run.name)
+                ended(SweepRun(run.name, {"learning_rate": 0.1, **run.values}, run.plan), out)
+                yield run, None
+
+    out = tmp_path / "out"
+    sweep = Sweeping(path, out, 5, Silent(), "edgespiral sweep")._swept(Runner())
+    assert len(begun) == len(set(begun)) == len(sweep.runs) <= 2
+    assert all(run.outcome for run in sweep.runs)
+    assert len(json.loads((out / ASKED).read_text())) == 5
 
 
 @pytest.mark.parametrize(

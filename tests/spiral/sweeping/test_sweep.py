@@ -3,14 +3,14 @@ from __future__ import annotations
 import os
 
 import pytest
-from example_run import write_ended
+from example_run import run_records, write_ended
 
-from edgespiral.core.errors import RunFolderError
+from edgespiral.core.errors import ExitCode, RunFolderError
 from edgespiral.core.listener import Silent
 from edgespiral.core.system.lock import locked
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.sweeping.ended import EndedRuns
-from edgespiral.spiral.sweeping.plan import load_sweep, runs_of
+from edgespiral.spiral.sweeping.plan import SweepRun, load_sweep, runs_of
 from edgespiral.spiral.sweeping.result import RECORD, sweep_of, write_sweep
 from edgespiral.spiral.sweeping.sweep import Sweeping
 
@@ -79,6 +79,38 @@ def test_figures_are_the_journals_and_of_one_teacher(path, tmp_path):
     of_two = plan.model_copy(update={"vary": {**plan.vary, "weights": ["a", "b"]}})
     sweep = sweep_of(of_two, runs, EndedRuns(of_two, tmp_path / "out"), {}, "edgespiral sweep")
     assert [run.test_score for run in sweep.runs] == [89.5, 89.5]
+
+
+def test_a_run_that_ended_well_and_left_nothing_has_failed(path, tmp_path):
+    """As on a node that does not share the folder, or where another command took its place."""
+
+    class Runner:
+        def run(self, runs):
+            yield from ((run, None) for run in runs)
+
+    sweep = Sweeping(path, tmp_path / "out", None, Silent(), "edgespiral sweep")._swept(Runner())
+    (run,) = sweep.runs
+    assert run.exit_code == ExitCode.RUN_FOLDER
+    assert "it ended without an error, and left no outcome in" in run.problem
+    assert run.outcome is None
+
+
+def test_a_folder_with_a_run_of_other_weights_lends_no_figure(path, tmp_path):
+    path.write_text(PLAN + 'weights = ["a", "b"]\n')
+    plan, (first, second) = load_sweep(path), runs_of(load_sweep(path), str(path))
+    started, *others = run_records()
+    of_first = started.plan | {"weights": "a"}
+    write_ended(tmp_path / first.name, first.plan, [
+        started.model_copy(update={"plan": of_first}), *others
+    ])  # fmt: skip
+    ended = EndedRuns(plan, tmp_path)
+    assert ended.of(first) is not None
+    (tmp_path / second.name).symlink_to(tmp_path / first.name)
+    with pytest.raises(RunFolderError, match="this folder holds a run of another plan"):
+        ended.of(second)
+    alike = SweepRun(first.name, second.values, second.plan)
+    with pytest.raises(RunFolderError, match="this folder holds a run of another plan"):
+        ended.of(alike)
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe"])

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -16,6 +18,19 @@ def stopped(*_):
 signal.signal(signal.SIGINT, stopped)
 os.kill(os.getppid(), signal.SIGINT)
 signal.pause()
+"""
+
+HOLDS = """
+import signal
+pipe = open("pipe", "w")
+print("ready", file=pipe, flush=True)
+signal.pause()
+"""
+WORKER = """
+import sys
+from edgespiral.spiral.sweeping import worker
+worker.version = lambda _name: "1.0"
+worker.run_on_worker(["-c", sys.argv[1]], "log", {"PWD": "."}, "1.0")
 """
 
 
@@ -39,6 +54,18 @@ def test_one_that_is_cancelled_interrupts_its_run_and_waits_for_it(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_on_worker(["-c", INTERRUPTS], str(log), HERE, "1.0")
     assert log.read_text() == "kept\n"
+
+
+def test_a_run_ends_with_a_worker_that_is_killed(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    command = [sys.executable, "-c", WORKER, HOLDS]
+    killed = subprocess.Popen(command, cwd=tmp_path)
+    with (tmp_path / "pipe").open() as pipe:
+        assert pipe.readline() == "ready\n"
+        killed.kill()
+        # Its end is read once nobody has it open: the run is gone.
+        assert pipe.read() == ""
+    killed.wait()
 
 
 def test_a_worker_that_cannot_run_it_says_why(tmp_path, monkeypatch):

@@ -33,7 +33,7 @@ def begin_gate(answers: Answers, console: Terminal) -> list[str]:
         ModelError: no such file, or it is no ONNX model.
         TargetError: the device cannot be used.
     """
-    from edgespiral.measure.model_files import find_model, is_engine, model_content, model_proto
+    from edgespiral.measure.model_files import find_model
 
     model = Path(str(answers.text("model")))
     for name in OF_TRAINING:
@@ -43,11 +43,7 @@ def begin_gate(answers: Answers, console: Terminal) -> list[str]:
                 where=f"--{name.replace('_', '-')}",
                 hint="name the PyTorch model that it was exported from, or leave this out",
             )
-    file = find_model(model)
-    if not is_engine(file):
-        model_proto(
-            model_content(file), file
-        )  # what is no model is told before anything is written
+    find_model(model)  # what is no model is told before anything is written
     device, budget_ms = device_of(answers), _budget_ms(answers)
     require_new([SUITE])
     if len(device.names) > 1:

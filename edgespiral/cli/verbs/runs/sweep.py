@@ -16,7 +16,8 @@ def sweep(
     *,
     out: Annotated[Path, typer.Option(help="The folder; each run has one in it.")],
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at once, in place of what the plan says.")
+        int | None,
+        typer.Option(min=1, max=256, help="Runs at once, in place of what the plan says."),
     ] = None,
     ray: Annotated[
         bool, typer.Option("--ray", help="Run on the Ray cluster of RAY_ADDRESS, or on one here.")

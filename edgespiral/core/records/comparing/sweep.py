@@ -13,12 +13,16 @@ from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, 
 
 
 class SweptDevice(Record):
-    """What a run's student takes on one of its targets, in pairs with the teacher."""
+    """What a run's student takes on one of its targets, in pairs with the teacher.
+
+    `energy_mj` is that of an inference, where the run's plan limits it.
+    """
 
     target: str
     latency_ms: PositiveMs
     ci95_ms: Interval
     speedup: float = Field(gt=0)
+    energy_mj: float | None = Field(default=None, gt=0)
 
 
 class SweptRun(Record):
@@ -48,7 +52,8 @@ class SweptPoint(Record):
 
     The latency is the median of theirs, and its interval covers all of theirs; the score is their
     mean on the test split, with Student's 95 % interval from two seeds on. `on_front` says whether
-    no other point of the target is at once as fast, as small and as good.
+    no other point of the target is at once as fast, as small and as good, and takes as little
+    energy where all of their runs have measured it.
     """
 
     target: str
@@ -59,6 +64,7 @@ class SweptPoint(Record):
     score: Score
     score_ci95: Interval | None
     size_bytes: float
+    energy_mj: float | None = None
     on_front: bool
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, UsageError
 from edgespiral.core.onnx_graph import fed_inputs
-from edgespiral.measure.model_files import model_content, model_proto
+from edgespiral.measure.model_files import read_proto
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def free_dimensions(model: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[
 
 
 def _inputs(model: Path) -> list[ValueInfoProto]:
-    return fed_inputs(model_proto(model_content(model), model).graph)
+    return fed_inputs(read_proto(model).graph)
 
 
 def _only(inputs: Mapping[str, object], model: Path) -> str:

@@ -6,7 +6,6 @@ environment of its own, whose Python is named.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -16,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MissingExtraError, ModelError, UsageError
+from edgespiral.core.system.files import SETTINGS_BYTES, parse_json, read_text
 from edgespiral.core.system.temporary import work_folder
+from edgespiral.measure.model_files import read_proto
 from edgespiral.measure.runtimes.converting import (
     Converted,
     described,
@@ -118,9 +119,34 @@ def _made(subject: Subject, folder: Path) -> Converted:
         failed = folder / FAILED
         reason = failed.read_text(encoding="utf-8") if failed.is_file() else "without a word"
         raise ModelError(f"{TITLE} cannot convert it: {reason}", where=str(subject.model))
-    ports = json.loads((folder / PORTS).read_text(encoding="utf-8"))
-    inputs = float_inputs(subject.model, subject.shapes, TITLE)
-    return Converted({MODEL: folder / MODEL}, {**described(subject.model, inputs), **ports})
+    model = subject.model
+    inputs = float_inputs(model, subject.shapes, TITLE)
+    counts = {"input_ports": len(inputs), "output_ports": len(read_proto(model).graph.output)}
+    ports = _ports(folder / PORTS, counts, model)
+    return Converted({MODEL: folder / MODEL}, {**described(model, inputs), **ports})
+
+
+def _ports(file: Path, counts: Mapping[str, int], model: Path) -> dict[str, list[str]]:
+    """What the file that was made calls its inputs and outputs, as its converter has told.
+
+    Raises:
+        ModelError: it has not, or the file is of another model.
+    """
+    try:
+        ports = parse_json(read_text(file, SETTINGS_BYTES))
+    except (OSError, ValueError) as error:
+        what = f"LiteRT cannot convert it: {file.name} is damaged"
+        raise ModelError(what, where=str(model)) from error
+    for key, count in counts.items():
+        names = ports.get(key) if isinstance(ports, dict) else None
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ModelError(f"LiteRT cannot convert it: {file.name} is damaged", where=str(model))
+        if len(names) != count:
+            kind = key.replace("_ports", "s")
+            what = f"LiteRT's file of it has {len(names)} {kind}, and it has {count}"
+            raise ModelError(what, where=str(model))
+    assert isinstance(ports, dict)
+    return {key: ports[key] for key in counts}
 
 
 def made_by(settings: LiteRtFileSettings) -> dict[str, object]:

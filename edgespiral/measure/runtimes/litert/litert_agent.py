@@ -41,6 +41,16 @@ class Loaded:
         start = perf_counter_ns()
         self._net = _net(Path(request["models"][index]) / "model.tflite", request["threads"], index)
         self.load_ms = (perf_counter_ns() - start) / 1e6
+        try:
+            self._find(about)
+            self._feed(random_inputs(index, float_entries(about["inputs"]), {}))
+        except (KeyError, ValueError) as error:  # as where the file was made of another model
+            what = f"its file does not take or give what it does: {one_line(error)}"
+            raise AgentError("model", what, model=index) from error
+        self.run = self._net.invoke
+
+    def _find(self, about: Json) -> None:
+        """Where the file's inputs and outputs are, in the model's order."""
         signature = self._net.get_signature_runner(SIGNATURE)
         gives, takes = signature.get_output_details(), signature.get_input_details()
         self._gives = [gives[name]["index"] for name in about["output_ports"]]
@@ -50,8 +60,6 @@ class Loaded:
             for name, port in zip(self.inputs, about["input_ports"], strict=True)
             if port in takes
         ]
-        self._feed(random_inputs(index, float_entries(about["inputs"]), {}))
-        self.run = self._net.invoke
 
     def run_on(self, sample: Json) -> list[Any]:
         """The outputs for values by the inputs' names."""

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.measure.engine_files import no_engines
-from edgespiral.measure.model_files import precision_of
+from edgespiral.measure.model_files import precision_of, read_proto
 from edgespiral.measure.runtimes.agent_answer import reading, whole_answer
 from edgespiral.measure.runtimes.base import INPUTS, MOST_OUTPUT_BYTES, MOST_OUTPUT_SECONDS
-from edgespiral.measure.runtimes.converting import FLOAT, Conversions, in_folders, read_proto
+from edgespiral.measure.runtimes.converting import FLOAT, Conversions, in_folders
 from edgespiral.measure.runtimes.litert.convert import converted, made_by
 from edgespiral.measure.runtimes.litert_native.output import TOOL, benchmark_document
 from edgespiral.measure.runtimes.litert_native.script import BODY

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MissingExtraError, ModelError, first_few
 from edgespiral.core.onnx_graph import node_name
+from edgespiral.measure.model_files import read_proto
 from edgespiral.measure.runtimes.converting import (
     Converted,
     copied,
     described,
     float_inputs,
-    read_proto,
     run_converter,
 )
 

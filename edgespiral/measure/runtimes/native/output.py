@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
 from edgespiral.measure.completed import last_words
+from edgespiral.measure.runtimes.agent import CROWDED, FEWER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -73,7 +74,7 @@ def whole_sections(
     """
     parts = [section for section in sections(completed.stdout) if section.words]
     for section in parts:
-        if section.words[0] in ("failed", "wordless", "unpinnable"):
+        if section.words[0] in ("failed", "wordless", "unpinnable", "crowded"):
             raise _told(section, job, program, {**WRONG_PROGRAM, **wrong})
     if completed.exit_code != 0 or not any(section.words[0] == "end" for section in parts):
         raise MeasurementError(f"the measuring process {completed.failure()}")
@@ -178,6 +179,9 @@ def _told(section: Section, job: Job, program: str, wrong: Mapping[str, str]) ->
     if kind == "unpinnable":
         what = f"its processes cannot be pinned to cores {', '.join(words)}"
         return TargetError(what, hint="name others in the target's [runtime] affinity")
+    if kind == "crowded":
+        threads, cores = map(int, words)
+        return TargetError(CROWDED.format(threads, cores), hint=FEWER)
     model = str(job.models[int(words[0])])
     if kind == "wordless":
         return MeasurementError(f"{program} wrote no times: {reason}", where=model)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.measure.engine_files import no_engine, written_record
-from edgespiral.measure.model_files import is_engine, model_content, precision_of, pushed_models
+from edgespiral.measure.model_files import (
+    is_engine,
+    model_content,
+    precision_of,
+    pushed_models,
+    read_proto,
+)
 from edgespiral.measure.runtimes.agent_answer import AGENT, agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.tensorrt.output import layer_times, sample_times
 from edgespiral.measure.runtimes.weighted_layers import weighted_layers
@@ -168,7 +174,5 @@ def named_shapes(job: Job) -> dict[str, list[int]]:
             where=str(job.models[0]),
             hint="give the shape by the input's name",
         )
-    import onnx
-
-    graph = onnx.load(model, load_external_data=False).graph
+    graph = read_proto(model).graph
     return {value.name: list(job.shapes[""]) for value in fed_inputs(graph)}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.core.onnx_graph import hold_weights, node_name
+from edgespiral.measure.model_files import read_proto
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,9 +84,7 @@ def unfused(layers: Sequence[CompiledLayer], model: Path) -> list[str]:
     multiplies it in 8 bits; and a compiled layer that does nothing but round. The one that rounds
     the network's own input is needed and not named.
     """
-    import onnx
-
-    graph = hold_weights(onnx.load(model, load_external_data=False)).graph
+    graph = hold_weights(read_proto(model)).graph
     fast = [layer for layer in layers if layer.multiplies_in_int8]
     missed = [
         node_name(node)

@@ -54,6 +54,8 @@ class Criterion:
     Attributes:
         trains_scales: the model is trained for sparse batch-norm scales before it is scored.
         is_control: its scores stay as they are, whatever folding could mend.
+        is_mean: its scores are a mean over the samples of its evidence, so that several processes
+            may score a share of these each.
 
     Example:
         >>> class Constant(Criterion):
@@ -63,6 +65,7 @@ class Criterion:
 
     trains_scales = False
     is_control = False
+    is_mean = False
 
     def score(
         self, model: GraphModule, groups: Sequence[ChannelGroup], evidence: Evidence
@@ -89,6 +92,8 @@ class GateGradients(Criterion):
     Args:
         accumulate: makes (channels,) of gradients (samples, channels).
     """
+
+    is_mean = True
 
     def __init__(self, accumulate: Callable[[Tensor], Tensor]) -> None:
         self._accumulate = accumulate

@@ -2,14 +2,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import typer
 from brief_target import BRIEF
+from onnx import helper
 from typer.testing import CliRunner
 
 from edgespiral.cli.verbs.measure import measure
 from edgespiral.cli.verbs.targets.group import targets_app
-from edgespiral.core.errors import EdgeSpiralError, UsageError
+from edgespiral.core.errors import (
+    EdgeSpiralError,
+    MeasurementError,
+    ModelError,
+    TargetError,
+    UsageError,
+)
 from edgespiral.measure.tiny import write_tiny_model
 
 
@@ -71,3 +79,31 @@ def test_what_no_race_can_be_is_refused(words: tuple[str, ...], what: str) -> No
     error = measured("--runtime", "all", *words).exception
     assert isinstance(error, EdgeSpiralError)
     assert what in str(error)
+
+
+def raced(*words: str) -> Any:
+    return CliRunner().invoke(targets_app, ["race", "brief.toml", *words]).exception
+
+
+def test_what_is_no_model_is_that_wherever_it_is_named(place: Path) -> None:
+    (place / "text.onnx").write_text("a text\n")
+    (place / "empty.onnx").touch()
+    graph = helper.make_graph([helper.make_node("None", ["x"], ["y"])], "g", [], [])
+    onnx.save(helper.make_model(graph), place / "odd.onnx")
+    for name, words in (
+        ("text.onnx", "is not an ONNX model"),
+        ("empty.onnx", "is not an ONNX model"),
+        ("odd.onnx", "ONNX Runtime cannot load it"),
+    ):
+        error = raced(name, "--runtime", "onnxruntime")
+        assert isinstance(error, ModelError), error
+        assert str(error).startswith(f"{name}: {words}")
+
+
+def test_more_threads_than_cores_are_refused_before_they_are_timed() -> None:
+    error = raced("tiny.onnx", "--runtime", "onnxruntime", "--threads", "9999")
+    assert isinstance(error, MeasurementError)
+    assert "onnxruntime: 9999 threads would take turns on " in str(error)
+    error = measured("--threads", "9999").exception
+    assert isinstance(error, TargetError)
+    assert str(error).startswith("9999 threads would take turns on ")

@@ -124,6 +124,7 @@ def test_output_that_is_not_whole_is_an_error(output: str) -> None:
         ("failed 0 255\nXNNPACK is not supported in this build", TargetError, "that execution pr"),
         ("wordless 0\nfailed to open result file", MeasurementError, "wrote no times: failed to"),
         ("unpinnable 8 9", TargetError, "pinned to cores 8, 9; name others in"),
+        ("crowded 9 8", TargetError, "9 threads would take turns on 8 cores; ask for fewer"),
     ],
 )
 def test_a_failure_is_told(told: str, kind: type[EdgeSpiralError], problem: str) -> None:

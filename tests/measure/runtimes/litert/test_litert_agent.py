@@ -1,7 +1,6 @@
 """LiteRT through a session: made of a module beside the file, by a Python that is named."""
 
 import os
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,11 +11,11 @@ import onnxruntime
 import pytest
 from devices import Board
 
-from edgespiral.core.errors import MissingExtraError, ModelError, TargetError, UsageError
+from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.racing.entrants import entrants, profiles_with
 from edgespiral.measure.runtimes.litert import convert
-from edgespiral.measure.runtimes.litert.convert import NAMED, converting_python
+from edgespiral.measure.runtimes.litert.convert import NAMED
 from edgespiral.measure.runtimes.litert.placement import left_over, provider_of
 from edgespiral.measure.session import Session
 from edgespiral.measure.tiny import write_tiny_model, write_tiny_module
@@ -42,31 +41,6 @@ def test_a_file_without_its_module_is_refused(convolution: Make, profile: Target
     told = r"has no model.py with model.safetensors beside it.*; name the folder of a run"
     with Session(with_litert(profile)) as session, pytest.raises(ModelError, match=told):
         session.measure([convolution()])
-
-
-def test_a_python_without_the_converter_is_one_line_that_says_how(
-    profile: TargetProfile, tmp_path: Path
-) -> None:
-    # Without its environment's packages, this Python has none.
-    bare = tmp_path / "python"
-    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-    bare.chmod(0o755)
-    write_tiny_module(tmp_path)
-    model = write_tiny_model(tmp_path / "tiny.onnx")
-    told = r"needs a package that is not installed; python -m venv litert .* litert-torch"
-    target = with_litert(profile, converter_python=str(bare))
-    with Session(target) as session, pytest.raises(MissingExtraError, match=told):
-        session.measure([model])
-
-
-def test_what_is_named_and_is_no_program_is_told_with_its_place(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    with pytest.raises(UsageError, match=r"^runtime.converter_python: no/python is no program"):
-        converting_python("no/python")
-    monkeypatch.setenv(NAMED, "none/here")
-    with pytest.raises(UsageError, match=rf"^\${NAMED}: none/here is no program"):
-        converting_python(None)
 
 
 def test_what_the_delegate_leaves_is_told_from_what_it_takes() -> None:

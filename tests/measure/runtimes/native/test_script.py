@@ -71,3 +71,10 @@ def test_cores_may_be_named(ran: Ran) -> None:
     told = ran(affinity=[29])
     assert told.returncode == 1
     assert told.stdout == "@ unpinnable 29\n"
+
+
+def test_more_threads_than_cores_are_told_before_anything_runs(ran: Ran) -> None:
+    told = ran(threads=3)
+    assert (told.returncode, told.stdout) == (1, "@ crowded 3 2\n")
+    told = ran(threads=2, affinity=[0])
+    assert (told.returncode, told.stdout) == (1, "@ crowded 2 1\n")

@@ -11,7 +11,7 @@ from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.kits.base import Kit, KitModel, Port
-from edgespiral.measure.runtimes.converting import read_proto
+from edgespiral.measure.model_files import read_proto
 from edgespiral.measure.runtimes.mnn import convert
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.core.system.files import make_folder, writing
 from edgespiral.measure.kits.base import Kit, KitModel, Port
-from edgespiral.measure.model_files import model_content, model_files, model_proto
+from edgespiral.measure.model_files import model_files, read_proto
 
 if TYPE_CHECKING:
     from edgespiral.core.records.measurement import Fingerprint
@@ -40,7 +40,7 @@ def copied(model: Path, folder: Path, shapes: Shapes) -> KitModel:  # noqa: ARG0
 
 def ports(model: Path) -> tuple[tuple[Port, ...], tuple[Port, ...]]:
     """Inputs and outputs of an ONNX file, which have the same names in ONNX Runtime."""
-    graph = model_proto(model_content(model), model).graph
+    graph = read_proto(model).graph
     inputs, outputs = (
         tuple(Port(value.name, value.name) for value in values)
         for values in (fed_inputs(graph), graph.output)

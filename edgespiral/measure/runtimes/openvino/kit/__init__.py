@@ -9,7 +9,7 @@ from edgespiral.core.errors import MissingExtraError, ModelError
 from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.core.system.files import writing
 from edgespiral.measure.kits.base import Kit, KitModel, Port
-from edgespiral.measure.model_files import model_content, model_proto
+from edgespiral.measure.model_files import read_proto
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ def converted(model: Path, folder: Path, shapes: Shapes) -> KitModel:
         import openvino
     except ImportError as error:
         raise MissingExtraError("the runtime openvino", "openvino") from error
-    graph = model_proto(model_content(model), model).graph
+    graph = read_proto(model).graph
     goal = folder / f"{model.stem}.xml"
     try:
         own = openvino.Core().read_model(model)
