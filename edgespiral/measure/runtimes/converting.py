@@ -9,27 +9,23 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import weakref
-from collections import deque
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.core.system.files import is_file, make_folder, require_room
 from edgespiral.core.system.outlived import end_group, watch
-from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import (
     model_files,
-    model_sha256,
     precision_of,
     read_proto,
 )
 from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
+from edgespiral.measure.runtimes.conversions import Conversions
 from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
@@ -46,7 +42,6 @@ LONGEST_S = 600
 LONGEST_LINE = 300
 # onnx.TensorProto's.
 FLOAT = 1
-LATEST = 8
 # What programs import that convert modules: it is put beside each of them.
 GIVEN_MODULE = Path(__file__).with_name("given_module.py")
 REQUEST = "request.json"
@@ -93,74 +88,6 @@ class Subject:
         if self.module is None:
             raise ModelError(f"{title} is made of a PyTorch module", where=str(self.model))
         return self.module
-
-
-class _Conversion:
-    """What became of a model, and the folder that it is in, which goes with the last who has it."""
-
-    def __init__(self, convert: Callable[[Path], Converted]) -> None:
-        opened = ExitStack()
-        weakref.finalize(self, opened.close)
-        self.result = convert(opened.enter_context(work_folder()))
-
-
-class _Cache:
-    """The conversions of this process, by what they were made of."""
-
-    def __init__(self) -> None:
-        self._all: weakref.WeakValueDictionary[str, _Conversion] = weakref.WeakValueDictionary()
-        self._latest: deque[_Conversion] = deque(maxlen=LATEST)
-        self._lock = Lock()
-
-    def has(self, key: str) -> bool:
-        """Whether somebody has the conversion of `key`."""
-        return key in self._all
-
-    def of(self, key: str, convert: Callable[[Path], Converted]) -> _Conversion:
-        """The conversion of `key`, made unless somebody has it."""
-        with self._lock:
-            conversion = self._all.get(key)
-            if conversion is None:
-                conversion = self._all[key] = _Conversion(convert)
-            self._latest.append(conversion)
-            return conversion
-
-
-_CACHE = _Cache()
-
-
-class Conversions:
-    """The models that a runtime has had converted, each once while this or another has it.
-
-    Args:
-        kind: of files.
-        made_by: what a file depends on beside the model; runtimes that have it alike share files.
-    """
-
-    def __init__(self, kind: str, made_by: Mapping[str, object]) -> None:
-        self._kind, self._made_by = kind, sorted(made_by.items())
-        self._own: dict[str, _Conversion] = {}
-
-    def key(self, subject: Subject) -> str:
-        """What a model's files are made of."""
-        shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
-        module = subject.module.sha256 if subject.module else ""
-        return f"{self._kind} {self._made_by} {model_sha256(subject.model)} {module} {shapes}"
-
-    def of(self, subject: Subject, convert: Convert) -> Converted:
-        """A model in the runtime's files, which `convert` puts into a folder."""
-        key = self.key(subject)
-        self._own[key] = _CACHE.of(key, lambda folder: convert(subject, folder))
-        return self._own[key].result
-
-    def of_job(self, job: Job, convert: Convert) -> list[Converted]:
-        """All models of a job."""
-        return [self.of(subject, convert) for subject in subjects_of(job)]
-
-    def missing(self, job: Job) -> dict[str, Subject]:
-        """Those models of a job that nobody has converted, by their keys."""
-        subjects = {self.key(subject): subject for subject in subjects_of(job)}
-        return {key: subject for key, subject in subjects.items() if not _CACHE.has(key)}
 
 
 def subjects_of(job: Job) -> list[Subject]:
@@ -242,7 +169,7 @@ class ConvertingRuntime(AgentRuntime):
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
         """The models in the runtime's files, each in a folder, and what the agent has to know."""
         with self.converting(job) as convert:
-            models = self._conversions.of_job(job, convert)
+            models = [self._conversions.of(subject, convert) for subject in subjects_of(job)]
         names = [f"model-{index}" for index in range(len(models))]
         told = {"models": names, "about": [dict(model.about) for model in models]}
         return in_folders(models), told

@@ -58,7 +58,7 @@ def converted(subject: Subject, folder: Path, settings: LiteRtFileSettings) -> C
         ModelError: there is no module, the file is not of float32 or has no fixed shape, or the
             module cannot be converted.
     """
-    _convert([(subject, folder)], settings)
+    _convert([(subject, folder)], settings, (MODEL, PORTS))
     return _made(subject, folder)
 
 
@@ -84,7 +84,7 @@ def converting_together(
         folders = {name: work / str(number) for number, name in enumerate(subjects)}
         for folder in folders.values():
             folder.mkdir()
-        _convert([(subjects[name], folder) for name, folder in folders.items()], settings)
+        _convert([(subjects[name], folder) for name, folder in folders.items()], settings, ())
 
         def convert(subject: Subject, folder: Path) -> Converted:
             source = folders.get(key(subject))
@@ -96,8 +96,18 @@ def converting_together(
         yield convert
 
 
-def _convert(subjects: Sequence[tuple[Subject, Path]], settings: LiteRtFileSettings) -> None:
-    """Convert each into its folder; what fails is told by a file there."""
+def _convert(
+    subjects: Sequence[tuple[Subject, Path]],
+    settings: LiteRtFileSettings,
+    outputs: Sequence[str],
+) -> None:
+    """Convert each into its folder; which of several fails is told by a file there.
+
+    Args:
+        subjects: with their folders.
+        settings: as for `converted`.
+        outputs: what is to be in the first folder then.
+    """
     requests = []
     for subject, folder in subjects:
         inputs = float_inputs(subject.model, subject.shapes, TITLE)
@@ -106,7 +116,7 @@ def _convert(subjects: Sequence[tuple[Subject, Path]], settings: LiteRtFileSetti
     python = converting_python(settings.converter_python)
     [(first, folder), *_] = subjects
     command = [python, "-I", str(PROGRAM), *map(str, requests)]
-    run_converter(TITLE, command, folder, (), first.model)
+    run_converter(TITLE, command, folder, outputs, first.model)
 
 
 def _made(subject: Subject, folder: Path) -> Converted:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.measure.runtimes.agent_answer import agent_document, reading, whole_answer
-from edgespiral.measure.runtimes.converting import ConvertingRuntime
+from edgespiral.measure.runtimes.converting import ConvertingRuntime, subjects_of
 from edgespiral.measure.runtimes.litert.convert import converted, converting_together, made_by
 from edgespiral.measure.runtimes.litert.placement import provider_of
 
@@ -48,7 +48,7 @@ class LiteRt(ConvertingRuntime):
     @contextmanager
     def converting(self, job: Job) -> Iterator[Convert]:
         """Several models by one process."""
-        subjects = self._conversions.missing(job)
+        subjects = self._conversions.missing(subjects_of(job))
         if len(subjects) < LEAST_TOGETHER:
             yield self.convert
             return

@@ -20,8 +20,11 @@ LONGEST_REASON = 300
 
 
 def main(requests: list[Path]) -> None:
-    """Convert all; one that cannot be converted keeps no other from it."""
+    """Convert all; of several, one that cannot be converted keeps no other from it."""
     sys.path.insert(0, str(requests[0].parent))
+    if len(requests) == 1:
+        _convert(requests[0])
+        return
     for request in requests:
         try:
             _convert(request)
