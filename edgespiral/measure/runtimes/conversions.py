@@ -5,9 +5,11 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from contextlib import ExitStack
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from edgespiral.core.errors import ModelError
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import model_sha256
 
@@ -15,9 +17,52 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from edgespiral.measure.runtimes.converting import Convert, Converted, Subject
+    from edgespiral.measure.model_files import ModuleFiles
+
+    Convert = Callable[["Subject", Path], "Converted"]
 
 LATEST = 8
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A model in a runtime's own files.
+
+    Attributes:
+        files: by their names on the device, all in one folder.
+        about: what an agent has to know of it.
+    """
+
+    files: Mapping[str, Path]
+    about: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is converted.
+
+    Attributes:
+        model: an ONNX file.
+        shapes: of inputs that have no fixed one, by name; "" is the only input.
+        module: that it was exported from, for a runtime that needs it.
+    """
+
+    model: Path
+    shapes: Mapping[str, Sequence[int]]
+    module: ModuleFiles | None = None
+
+    def required_module(self, title: str) -> ModuleFiles:
+        """The module.
+
+        Args:
+            title: what a person calls the runtime.
+
+        Raises:
+            ModelError: it is handed none.
+        """
+        if self.module is None:
+            raise ModelError(f"{title} is made of a PyTorch module", where=str(self.model))
+        return self.module
 
 
 class _Conversion:

@@ -10,7 +10,6 @@ import json
 import shutil
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -25,18 +24,17 @@ from edgespiral.measure.model_files import (
 )
 from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
-from edgespiral.measure.runtimes.conversions import Conversions
+from edgespiral.measure.runtimes.conversions import Conversions, Converted, Subject
 from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgespiral.measure.completed import Completed
-    from edgespiral.measure.model_files import ModuleFiles
     from edgespiral.measure.runtimes.base import Answer, Job
+    from edgespiral.measure.runtimes.conversions import Convert
 
     Shapes = Mapping[str, Sequence[int]]
-    Convert = Callable[["Subject", Path], "Converted"]
 
 LONGEST_S = 600
 LONGEST_LINE = 300
@@ -47,47 +45,6 @@ GIVEN_MODULE = Path(__file__).with_name("given_module.py")
 REQUEST = "request.json"
 # Where the export keeps which tuple or dict a model's inputs are.
 FORM = "edgespiral.inputs"
-
-
-@dataclass(frozen=True)
-class Converted:
-    """A model in a runtime's own files.
-
-    Attributes:
-        files: by their names on the device, all in one folder.
-        about: what an agent has to know of it.
-    """
-
-    files: Mapping[str, Path]
-    about: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is converted.
-
-    Attributes:
-        model: an ONNX file.
-        shapes: of inputs that have no fixed one, by name; "" is the only input.
-        module: that it was exported from, for a runtime that needs it.
-    """
-
-    model: Path
-    shapes: Mapping[str, Sequence[int]]
-    module: ModuleFiles | None = None
-
-    def required_module(self, title: str) -> ModuleFiles:
-        """The module.
-
-        Args:
-            title: what a person calls the runtime.
-
-        Raises:
-            ModelError: it is handed none.
-        """
-        if self.module is None:
-            raise ModelError(f"{title} is made of a PyTorch module", where=str(self.model))
-        return self.module
 
 
 def subjects_of(job: Job) -> list[Subject]:

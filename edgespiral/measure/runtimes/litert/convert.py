@@ -18,8 +18,8 @@ from edgespiral.core.errors import MissingExtraError, ModelError, UsageError
 from edgespiral.core.system.files import SETTINGS_BYTES, parse_json, read_text
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import read_proto
+from edgespiral.measure.runtimes.conversions import Converted
 from edgespiral.measure.runtimes.converting import (
-    Converted,
     described,
     float_inputs,
     run_converter,
@@ -29,7 +29,7 @@ from edgespiral.measure.runtimes.converting import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from edgespiral.measure.runtimes.converting import Convert, Subject
+    from edgespiral.measure.runtimes.conversions import Convert, Subject
     from edgespiral.measure.runtimes.litert.settings import LiteRtFileSettings
 
 PACKAGE, NAMED = "litert_torch", "EDGESPIRAL_LITERT_PYTHON"

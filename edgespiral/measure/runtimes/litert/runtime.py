@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
-    from edgespiral.measure.runtimes.converting import Convert, Converted, Subject
+    from edgespiral.measure.runtimes.conversions import Convert, Converted, Subject
     from edgespiral.measure.runtimes.litert.settings import LiteRtSettings
 
 LITERT_AGENT = Path(__file__).with_name("litert_agent.py")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.schema import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
-    from edgespiral.measure.runtimes.converting import Converted, Subject
+    from edgespiral.measure.runtimes.conversions import Converted, Subject
     from edgespiral.measure.runtimes.litert_native.settings import LiteRtNativeSettings
 
 TITLE, SCRIPT = "LiteRT's benchmark_model", "measure.sh"
