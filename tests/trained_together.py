@@ -35,7 +35,7 @@ from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.importance import Scorer
 from edgespiral.spiral.workers.passes import FollowedPasses
 from edgespiral.tasks.classification import CLASSIFICATION, Classification
-from edgespiral.tasks.own import OwnTask
+from edgespiral.tasks.shared.own import OwnTask
 
 SETTINGS = TrainSettings(
     epochs=4, batch_size=16, learning_rate=0.1, precision="fp32", seed=4, clip_norm=1.0

@@ -11,9 +11,7 @@ from edgespiral.core.plugins import PluginKind
 if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
-TASKS: PluginKind[Task] = PluginKind(
-    "task", __name__, "edgespiral.tasks", shared=("checks", "drawing", "own")
-)
+TASKS: PluginKind[Task] = PluginKind("task", __name__, "edgespiral.tasks", shared=("shared",))
 DEFAULT = "classification"
 
 
@@ -31,12 +29,12 @@ def check_name(spec: str) -> str:
 def is_built_in(task: Task) -> bool:
     """Whether a task's code is EdgeSpiral's own."""
     module = type(task).__module__
-    return module.startswith(f"{__name__}.") and module != f"{__name__}.own"
+    return module.startswith(f"{__name__}.") and module != f"{__name__}.shared.own"
 
 
 def _bounded(task: Task) -> Task:
     """A task whose code is not EdgeSpiral's behind its boundary."""
-    from edgespiral.tasks.own import OwnTask
+    from edgespiral.tasks.shared.own import OwnTask
 
     return task if is_built_in(task) or isinstance(task, OwnTask) else OwnTask(task)
 

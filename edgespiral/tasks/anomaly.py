@@ -19,7 +19,7 @@ from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import BATCH_SIZE, Task
 from edgespiral.tasks.binary import area_error
-from edgespiral.tasks.checks import described, labelled_parts, only_option, sample_place
+from edgespiral.tasks.shared.checks import described, labelled_parts, only_option, sample_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

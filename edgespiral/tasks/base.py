@@ -13,7 +13,7 @@ from edgespiral.core.errors import ModelError, UsageError, first_few
 from edgespiral.core.factory import call_factory
 from edgespiral.core.nested import count, leaves, rows
 from edgespiral.core.records.metric import Figure, Metric
-from edgespiral.tasks.checks import described
+from edgespiral.tasks.shared.checks import described
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,7 +13,7 @@ from edgespiral.core.errors import ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.core.stages.graph import Postprocessing
 from edgespiral.tasks.base import Task, share_error
-from edgespiral.tasks.checks import described, require_target_shape
+from edgespiral.tasks.shared.checks import described, require_target_shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,8 @@ import torch
 from edgespiral.core.errors import DataError
 from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import BATCH_SIZE
-from edgespiral.tasks.checks import labelled_parts
 from edgespiral.tasks.classification import MACRO_F1, Classification
+from edgespiral.tasks.shared.checks import labelled_parts
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits

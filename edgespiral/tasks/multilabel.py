@@ -16,7 +16,7 @@ from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.core.stages.graph import Postprocessing
 from edgespiral.tasks.base import BATCH_SIZE, Task
-from edgespiral.tasks.checks import (
+from edgespiral.tasks.shared.checks import (
     described,
     labelled_parts,
     only_option,

@@ -19,8 +19,8 @@ from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.nested import count
 from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import BATCH_SIZE, Task, share_difference, share_error
-from edgespiral.tasks.checks import described, labelled_parts, sample_place
 from edgespiral.tasks.multilabel import bernoulli_divergence, soft_distance
+from edgespiral.tasks.shared.checks import described, labelled_parts, sample_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

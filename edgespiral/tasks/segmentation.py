@@ -15,8 +15,8 @@ from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.core.stages.graph import Postprocessing
 from edgespiral.tasks.base import Task
-from edgespiral.tasks.checks import described, labelled_parts, require_target_shape
-from edgespiral.tasks.drawing import colour, visible
+from edgespiral.tasks.shared.checks import described, labelled_parts, require_target_shape
+from edgespiral.tasks.shared.drawing import colour, visible
 
 if TYPE_CHECKING:
     from torch import Tensor

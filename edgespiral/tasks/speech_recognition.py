@@ -12,7 +12,7 @@ from edgespiral.core.batches import BLANK, NO_SYMBOL, WORD_END
 from edgespiral.core.errors import DataError, MissingExtraError, ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import BATCH_SIZE, Task, share_difference
-from edgespiral.tasks.checks import described, labelled_parts, sample_place, target_words
+from edgespiral.tasks.shared.checks import described, labelled_parts, sample_place, target_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.data import TensorDataset
 
 import edgespiral
@@ -192,3 +193,58 @@ def test_a_model_of_another_task_or_without_numbers_is_told():
         edgespiral.cut(broken, EXAMPLE, fraction=0.5)
     with pytest.raises(UsageError, match="model: a NoneType is no"):
         edgespiral.cut(None, EXAMPLE, fraction=0.5)
+
+
+class Scaled(torch.autograd.Function):
+    """x times its logistic function, with its own gradient."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x.sigmoid()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        (x,) = ctx.saved_tensors
+        return gradient * (x.sigmoid() * (1 + x * (1 - x.sigmoid())))
+
+
+@torch.jit.script
+def bent(x):
+    return torch.relu(x) + 0.5 * x
+
+
+BETWEEN = {
+    "function": Scaled.apply,
+    "script": bent,
+    "checkpoint": lambda x: checkpoint(torch.relu, x, use_reentrant=False),
+    "mean": lambda x: x.relu() * x.relu().mean(1, keepdim=True),
+    "length": lambda x: nn.functional.normalize(x.relu(), dim=1),
+    "size": lambda x: x.relu() / x.shape[1],
+    "halves": lambda x: torch.cat([x.chunk(2, 1)[0] * x.chunk(2, 1)[1], x.chunk(2, 1)[0]], 1),
+}
+
+
+@pytest.mark.parametrize("form", BETWEEN)
+def test_channels_that_are_always_zero_leave_and_nothing_changes(form):
+    """Held against the model itself, and not against one that is masked."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 5, 3)
+
+        def forward(self, x):
+            return self.second(BETWEEN[form](self.first(x))).mean((2, 3))
+
+    torch.manual_seed(0)
+    model = Net().eval()
+    with torch.no_grad():
+        model.first.weight[1::2] = 0
+        model.first.bias[1::2] = 0
+        before = model(EXAMPLE)
+    small = edgespiral.cut(model, EXAMPLE, fraction=0.5)
+    assert small.meta["cut"].after == {"first": 4}
+    with torch.no_grad():
+        assert torch.allclose(small(EXAMPLE), before, atol=1e-5)
+        assert torch.equal(model(EXAMPLE), before)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.records.events import Event
+    from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.result import Result
     from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.sweeping.plan import SweepPlan, SweepRun
@@ -39,13 +40,14 @@ class EndedRuns:
         self._one_teacher = not OF_TEACHERS & {*plan.varied}
         self._results: dict[str, tuple[Plan, Result]] = {}
         self._teacher_sha256: str | None = None
+        self._metric: Metric | None = None
 
     def of(self, run: SweepRun) -> Result | None:
         """The result of a run; None of one that has not ended.
 
         Raises:
-            RunFolderError: its folder holds a run of another plan, or of another teacher than those
-                before it, or its journal is damaged.
+            RunFolderError: its folder holds a run of another plan, or of another teacher or metric
+                than those before it, or its journal is damaged.
         """
         journal = self.out / run.name / JOURNAL
         if run.name not in self._results and is_file(journal):
@@ -73,7 +75,14 @@ class EndedRuns:
                 where=str(place),
                 hint="put them back as they were, or choose another --out",
             )
-        self._teacher_sha256 = started.teacher_sha256
+        if self._metric not in (None, started.metric):
+            raise RunFolderError(
+                f"its scores are of {started.metric.name}, those of runs before it of "
+                f"{self._metric.name if self._metric else ''}, or have another unit",
+                where=str(place),
+                hint="choose another --out, or move that folder away",
+            )
+        self._teacher_sha256, self._metric = started.teacher_sha256, started.metric
 
 
 def _of_another_plan(folder: Path) -> RunFolderError:

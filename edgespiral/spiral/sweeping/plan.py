@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import ConfigDict, Discriminator, Field, FiniteFloat, Tag, model_validator
 
 from edgespiral.core.config import load_toml_model
 from edgespiral.core.errors import UsageError, unknown_name
@@ -57,6 +57,16 @@ class Range(Record):
         return self
 
 
+def _kind(tried: object) -> str:
+    return "choices" if isinstance(tried, list) else "range"
+
+
+Tried = (
+    Annotated[Range, Tag("range")]
+    | Annotated[list[Any], Field(min_length=1), Tag("choices")]
+)  # fmt: skip
+
+
 class SearchPlan(Record):
     """Settings of the training that are searched, in so many runs of each combination.
 
@@ -70,7 +80,7 @@ class SearchPlan(Record):
 
     trials: Annotated[int, Field(ge=1, le=10_000)]
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    fields: dict[str, Range | Annotated[list[Any], Field(min_length=1)]] = Field(min_length=1)
+    fields: dict[str, Annotated[Tried, Discriminator(_kind)]] = Field(min_length=1)
 
 
 class RaySettings(Record):

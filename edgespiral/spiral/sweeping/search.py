@@ -74,9 +74,10 @@ class Search:
             while len(mine) < self._plan.trials:
                 number = min(self.at_once, self._plan.trials - len(mine))
                 new = self._suggested(mine, number)
+                # What is no plan is told, and is not among what goes on.
+                runs = [self._run(values, values | settings) for settings in new]
                 trials += [values | settings for settings in new]
                 write_text(self.ended.out / ASKED, json.dumps(trials, indent=2) + "\n")
-                runs = [self._run(values, values | settings) for settings in new]
                 mine += runs
                 yield runs
 

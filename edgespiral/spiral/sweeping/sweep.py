@@ -175,6 +175,6 @@ class Sweeping:
             raise RunFolderError(
                 "this folder holds a sweep of another plan",
                 where=str(self.out),
-                hint="choose another --out; values may be added to what it varies, and nothing "
-                "else",
+                hint="choose another --out; values may be added to what it varies or taken "
+                "out, and nothing else",
             )

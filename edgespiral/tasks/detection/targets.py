@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from edgespiral.core.errors import DataError
-from edgespiral.tasks.checks import sample_place
+from edgespiral.tasks.shared.checks import sample_place
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import BatchSource, DataSplits

@@ -13,13 +13,13 @@ from torchvision.utils import draw_bounding_boxes
 from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.core.records.metric import Metric
 from edgespiral.tasks.base import Task
-from edgespiral.tasks.checks import described, only_option
 from edgespiral.tasks.detection.network import SEE, is_torchvisions, own_frame, taken_apart
 from edgespiral.tasks.detection.outputs import BOXES, LOGITS, by_name, objects_of, one_sample
 from edgespiral.tasks.detection.precision import PLACES, MetricName, average_precision
 from edgespiral.tasks.detection.stage import detections
 from edgespiral.tasks.detection.targets import HINT, check_targets, row_problem
-from edgespiral.tasks.drawing import colour, visible
+from edgespiral.tasks.shared.checks import described, only_option
+from edgespiral.tasks.shared.drawing import colour, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

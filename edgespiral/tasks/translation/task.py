@@ -15,7 +15,7 @@ from edgespiral.core.errors import DataError, MissingExtraError, ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.core.records.parts import Part
 from edgespiral.tasks.base import BATCH_SIZE, Task, share_difference
-from edgespiral.tasks.checks import described, labelled_parts, sample_place
+from edgespiral.tasks.shared.checks import described, labelled_parts, sample_place
 from edgespiral.tasks.translation.decoding import ENCODER, STEP, decoded
 from edgespiral.tasks.translation.halves import SOURCE, TARGET, halves_of, proven, steps
 

@@ -17,7 +17,7 @@ from edgespiral.distill.parallel.world import ALONE
 from edgespiral.distill.teacher_cache import kept_outputs
 from edgespiral.models.saved import trace
 from edgespiral.tasks.classification import CLASSIFICATION
-from edgespiral.tasks.own import OwnTask
+from edgespiral.tasks.shared.own import OwnTask
 from edgespiral.tasks.translation.task import Translation
 
 if TYPE_CHECKING:

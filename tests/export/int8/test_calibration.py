@@ -23,7 +23,7 @@ from edgespiral.export.int8.calibration import (
 )
 from edgespiral.export.onnx import export_onnx
 from edgespiral.tasks.classification import CLASSIFICATION, Classification
-from edgespiral.tasks.own import OwnTask
+from edgespiral.tasks.shared.own import OwnTask
 
 
 def as_source(inputs, labels):

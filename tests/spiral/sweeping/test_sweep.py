@@ -95,6 +95,20 @@ def test_a_run_that_ended_well_and_left_nothing_has_failed(path, tmp_path):
     assert run.outcome is None
 
 
+def test_scores_of_different_metrics_are_not_compared(path, tmp_path):
+    path.write_text(PLAN.replace("[1.5]", "[1.5, 2.0]"))
+    plan, runs = load_sweep(path), runs_of(load_sweep(path), str(path))
+    started, *others = run_records()
+    for run, unit in zip(runs, ("%", "points"), strict=True):
+        metric = started.metric.model_copy(update={"unit": unit})
+        records = [started.model_copy(update={"metric": metric}), *others]
+        write_ended(tmp_path / run.name, run.plan, records)
+    ended = EndedRuns(plan, tmp_path)
+    assert ended.of(runs[0]) is not None
+    with pytest.raises(RunFolderError, match="those of runs before it of word error, or have"):
+        ended.of(runs[1])
+
+
 def test_a_folder_with_a_run_of_other_weights_lends_no_figure(path, tmp_path):
     path.write_text(PLAN + 'weights = ["a", "b"]\n')
     plan, (first, second) = load_sweep(path), runs_of(load_sweep(path), str(path))

@@ -11,7 +11,7 @@ from edgespiral.core.errors import DataError, ModelError
 from edgespiral.core.records.metric import Metric
 from edgespiral.tasks import TASKS, is_built_in, resolved
 from edgespiral.tasks.base import Task
-from edgespiral.tasks.own import OwnTask
+from edgespiral.tasks.shared.own import OwnTask
 
 ONES, ZEROS = torch.ones(2, 3), torch.zeros(2, 3)
 
@@ -146,6 +146,7 @@ def test_every_method_of_a_task_has_its_boundary():
         "main_output",
         "output_name",
         "part_names",
+        "asks_in_order",  # told by which methods a task has of its own
     }
     assert methods - attributes == set(CALLS)
     assert set(CALLS) <= set(vars(OwnTask))
@@ -277,7 +278,7 @@ def test_a_divergence_of_finite_outputs_is_finite():
 
 
 def test_what_is_listed_among_tasks_is_one():
-    assert "own" not in TASKS.built_in()
+    assert "shared" not in TASKS.built_in()
     assert all(isinstance(TASKS.get(name), Task) for name in TASKS.built_in())
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from edgespiral.core.batches import Normalisation
-from edgespiral.tasks.drawing import COLOURS, LEAST_SIDE, colour, visible
+from edgespiral.tasks.shared.drawing import COLOURS, LEAST_SIDE, colour, visible
 
 
 def test_pixels_are_those_before_the_normalisation():

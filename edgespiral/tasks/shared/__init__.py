@@ -1,0 +1,1 @@
+"""What tasks share: words for what they refuse, pictures, and the boundary to users' own."""
