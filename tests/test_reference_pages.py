@@ -32,9 +32,10 @@ SPAN = re.compile(r"`([^`\n]+)`")
 TOLD = re.compile(r"(?:[`\"']|: |=)edgespiral ([a-z]+)(?: ([a-z]+))?")
 FOLDERS = "edgespiral|tests|bench|docs|examples|prune|spiral|measure|export|distill|core|models"
 PLACE = re.compile(rf"(?<![\w/.])(?:{FOLDERS})/[\w/.-]+\.\w+")
-FLAG = re.compile(r"(?<!\S)--[a-z][\w-]+")
-# Of other programs, where a page has them without the program's name.
-THEIRS = {"--fp16", "--int8", "--stronglyTyped", "--build_shared_lib", "--benchmark-compare-fail"}
+# As ours are written: of letters, with dashes.
+FLAG = re.compile(r"(?<!\S)--[a-z][a-z-]+(?!\w)")
+# Of other programs that write theirs so, where a page has them without the program's name.
+THEIRS = {"--benchmark-compare-fail"}
 # Flags of our own programs beside the command: benches, campaigns, pytest's plug-in.
 BESIDE = re.compile(r"""(?<=["'])--[a-z][a-z-]+(?=["'])""")
 # Of what a person reads, or is told from.

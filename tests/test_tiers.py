@@ -25,6 +25,7 @@ def test_every_place_of_a_tier_is_there(name: str) -> None:
         ("measure/test_agent.py", frozenset({"phone"}), NONE, "device"),
         ("spiral/test_run_over_ssh.py", frozenset({"board"}), NONE, "device"),
         ("spiral/test_run.py", NONE, NONE, "slow"),
+        ("report/test_in_browser.py", frozenset({"browser"}), NONE, "slow"),
         ("gate/test_run.py", NONE, NONE, None),
     ],
 )

@@ -25,6 +25,8 @@ SLOW = (
 # What takes longest goes first, so that no worker is left with it when the others are done.
 LONGEST = ("faults", "test_docs.py", "spiral", *SLOW)
 DEVICES = frozenset({"board", "phone", "adb_server"})
+# A real Chromium, which takes seconds to begin and a second or more for each page and width.
+BROWSER = "browser"
 
 
 def tier(path: Path, fixtures: frozenset[str], marks: frozenset[str]) -> str | None:
@@ -37,7 +39,7 @@ def tier(path: Path, fixtures: frozenset[str], marks: frozenset[str]) -> str | N
     """
     if fixtures & DEVICES:
         return "device"
-    if path.parts[0] in SLOW:
+    if path.parts[0] in SLOW or BROWSER in fixtures:
         return "slow"
     settled = marks & {"slow", "faults"}
     return "quick" if path.parts[0] in QUICK and not settled else None

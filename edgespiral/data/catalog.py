@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgespiral.core.errors import DataError, unknown_name
+from edgespiral.core.errors import DataError, UsageError, unknown_name
 from edgespiral.core.factory import is_factory
 from edgespiral.core.text import shortened
 from edgespiral.core.user_code import user_code
@@ -49,8 +50,14 @@ def check_name(spec: str) -> None:
     """Refuse what names no source; nothing is imported or read.
 
     Raises:
-        UsageError: the nearest names are given.
+        UsageError: the nearest names are given, or what a path lacks.
     """
     name = spec.partition(":")[0]
-    if not is_factory(spec) and name not in SOURCES.names():
-        raise unknown_name(SOURCES.kind, spec, [*SOURCES.names(), FACTORY])
+    if is_factory(spec) or name in SOURCES.names():
+        return
+    if Path(spec).exists():
+        raise UsageError(
+            f"{spec!r} does not say what kind of data it is",
+            hint=f"put the kind before it, such as folder:{spec} (edgespiral init finds it out)",
+        )
+    raise unknown_name(SOURCES.kind, spec, [*SOURCES.names(), FACTORY])

@@ -222,7 +222,11 @@ def _file_and_key(path: Path) -> tuple[Path, str | None]:
     if colon and is_file(path.with_name(name)):
         return path.with_name(name), key
     if not path.is_dir():
-        raise ModelError("no such weights file", where=str(path))
+        raise ModelError(
+            "no such weights file",
+            where=str(path),
+            hint="name one that is there, or make it: edgespiral train (docs/training.md)",
+        )
     inside = sorted(file.name for file in path.iterdir() if file.name.endswith(WEIGHTS_ENDINGS))
     hint = f"name the file in it: {first_few(inside)}" if inside else None
     raise ModelError("is a folder, not a weights file", where=str(path), hint=hint)

@@ -29,3 +29,10 @@ def test_whatever_a_source_raises_is_one_line_with_its_data(monkeypatch):
     told = r"digits:x: cannot be read: ZeroDivisionError: no x at all"
     with pytest.raises(DataError, match=told):
         data.load("digits:x")
+
+
+def test_a_path_without_its_kind_is_told_what_it_lacks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(UsageError, match="'photos' does not say what kind of data it is; put the"):
+        data.load("photos")

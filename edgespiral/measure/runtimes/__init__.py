@@ -19,6 +19,7 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
         "agent_energy",
         "agent_outputs",
         "agent_runtime",
+        "conversions",
         "converting",
         "given_module",
         "native",

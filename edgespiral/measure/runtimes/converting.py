@@ -9,44 +9,37 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import weakref
-from collections import deque
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, ClassVar
 
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.core.system.files import is_file, make_folder, require_room
 from edgespiral.core.system.outlived import end_group, watch
-from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import (
     model_files,
-    model_sha256,
     precision_of,
     read_proto,
 )
 from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
+from edgespiral.measure.runtimes.conversions import Conversions, Converted, Subject
 from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgespiral.measure.completed import Completed
-    from edgespiral.measure.model_files import ModuleFiles
     from edgespiral.measure.runtimes.base import Answer, Job
+    from edgespiral.measure.runtimes.conversions import Convert
 
     Shapes = Mapping[str, Sequence[int]]
-    Convert = Callable[["Subject", Path], "Converted"]
 
 LONGEST_S = 600
 LONGEST_LINE = 300
 # onnx.TensorProto's.
 FLOAT = 1
-LATEST = 8
 # What programs import that convert modules: it is put beside each of them.
 GIVEN_MODULE = Path(__file__).with_name("given_module.py")
 REQUEST = "request.json"
@@ -54,104 +47,13 @@ REQUEST = "request.json"
 FORM = "edgespiral.inputs"
 
 
-@dataclass(frozen=True)
-class Converted:
-    """A model in a runtime's own files.
-
-    Attributes:
-        files: by their names on the device, all in one folder.
-        about: what an agent has to know of it.
-    """
-
-    files: Mapping[str, Path]
-    about: Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is converted.
-
-    Attributes:
-        model: an ONNX file.
-        shapes: of inputs that have no fixed one, by name; "" is the only input.
-        module: that it was exported from, for a runtime that needs it.
-    """
-
-    model: Path
-    shapes: Mapping[str, Sequence[int]]
-    module: ModuleFiles | None = None
-
-    def required_module(self, title: str) -> ModuleFiles:
-        """The module.
-
-        Args:
-            title: what a person calls the runtime.
-
-        Raises:
-            ModelError: it is handed none.
-        """
-        if self.module is None:
-            raise ModelError(f"{title} is made of a PyTorch module", where=str(self.model))
-        return self.module
-
-
-class _Conversion:
-    """What became of a model, and the folder that it is in, which goes with the last who has it."""
-
-    def __init__(self, convert: Callable[[Path], Converted]) -> None:
-        opened = ExitStack()
-        weakref.finalize(self, opened.close)
-        self.result = convert(opened.enter_context(work_folder()))
-
-
-class _Cache:
-    """The conversions of this process, by what they were made of."""
-
-    def __init__(self) -> None:
-        self._all: weakref.WeakValueDictionary[str, _Conversion] = weakref.WeakValueDictionary()
-        self._latest: deque[_Conversion] = deque(maxlen=LATEST)
-        self._lock = Lock()
-
-    def of(self, key: str, convert: Callable[[Path], Converted]) -> _Conversion:
-        """The conversion of `key`, made unless somebody has it."""
-        with self._lock:
-            conversion = self._all.get(key)
-            if conversion is None:
-                conversion = self._all[key] = _Conversion(convert)
-            self._latest.append(conversion)
-            return conversion
-
-
-_CACHE = _Cache()
-
-
-class Conversions:
-    """The models that a runtime has had converted, each once while this or another has it.
-
-    Args:
-        kind: of files.
-        made_by: what a file depends on beside the model; runtimes that have it alike share files.
-    """
-
-    def __init__(self, kind: str, made_by: Mapping[str, object]) -> None:
-        self._kind, self._made_by = kind, sorted(made_by.items())
-        self._own: dict[str, _Conversion] = {}
-
-    def of(self, subject: Subject, convert: Convert) -> Converted:
-        """A model in the runtime's files, which `convert` puts into a folder."""
-        shapes = sorted((name, tuple(shape)) for name, shape in subject.shapes.items())
-        module = subject.module.sha256 if subject.module else ""
-        key = f"{self._kind} {self._made_by} {model_sha256(subject.model)} {module} {shapes}"
-        self._own[key] = _CACHE.of(key, lambda folder: convert(subject, folder))
-        return self._own[key].result
-
-    def of_job(self, job: Job, convert: Convert) -> list[Converted]:
-        """All models of a job."""
-        modules = job.modules or [None] * len(job.models)
-        return [
-            self.of(Subject(model, job.shapes, module), convert)
-            for model, module in zip(job.models, modules, strict=True)
-        ]
+def subjects_of(job: Job) -> list[Subject]:
+    """What a job's models are converted from."""
+    modules = job.modules or [None] * len(job.models)
+    return [
+        Subject(model, job.shapes, module)
+        for model, module in zip(job.models, modules, strict=True)
+    ]
 
 
 def in_folders(models: Sequence[Converted]) -> dict[str, Path]:
@@ -201,6 +103,11 @@ class ConvertingRuntime(AgentRuntime):
         """
         raise NotImplementedError
 
+    @contextmanager
+    def converting(self, job: Job) -> Iterator[Convert]:  # noqa: ARG002 (for those that override it)
+        """Inside, what converts a job's models one by one."""
+        yield self.convert
+
     def files(self, job: Job) -> Mapping[str, Path | str]:
         """The agents, the converted models and the request.
 
@@ -218,7 +125,8 @@ class ConvertingRuntime(AgentRuntime):
 
     def pushed(self, job: Job) -> tuple[dict[str, Path], dict[str, object]]:
         """The models in the runtime's files, each in a folder, and what the agent has to know."""
-        models = self._conversions.of_job(job, self.convert)
+        with self.converting(job) as convert:
+            models = [self._conversions.of(subject, convert) for subject in subjects_of(job)]
         names = [f"model-{index}" for index in range(len(models))]
         told = {"models": names, "about": [dict(model.about) for model in models]}
         return in_folders(models), told

@@ -27,6 +27,8 @@ def given(request: Path) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, Tenso
 
     document: Json = json.loads(request.read_text(encoding="utf-8"))
     sys.path.insert(0, str(request.parent))
+    # Of another request, which this process was given before.
+    sys.modules.pop("model", None)
     from model import load  # type: ignore[import-not-found]
 
     torch.manual_seed(0)

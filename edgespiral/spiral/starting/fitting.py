@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from edgespiral.core.batches import first_inputs
+from edgespiral.core.batches import AugmentedSource, StoredSource, first_inputs
 from edgespiral.core.errors import UsageError, first_few
 from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data import check
@@ -30,13 +30,18 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-    from edgespiral.core.batches import DataSplits
+    from edgespiral.core.batches import BatchSource, DataSplits
     from edgespiral.core.listener import Listener
     from edgespiral.core.records.metric import Metric
     from edgespiral.core.records.schema import Sparsity
     from edgespiral.measure.profile import TargetProfile
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
+
+
+# Passes after which views were worth more than stored samples (docs/training.md).
+MANY_EPOCHS = 20.0
+VIEWS = "--augment, random views of the samples, may teach more than the samples as they are stored"
 
 
 def shared_multiple(sparsity: Sparsity, profiles: Sequence[TargetProfile]) -> int:
@@ -55,6 +60,9 @@ def fitted(
         DataError: the data are not what the task takes.
         ModelError: as `accepted`.
     """
+    may_miss_views = "augment" not in plan.model_fields_set and _has_views(splits.train)
+    if may_miss_views and plan.epochs >= MANY_EPOCHS:
+        listener.say(f"  {plan.epochs:g} epochs are many: {VIEWS}")
     task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
     splits = watched(splits, task.target_problem)
     if splits.is_labelled:
@@ -75,6 +83,12 @@ def fitted(
         listener.say(f"  {splits.name} has no targets: the teacher's outputs are taken for them")
         splits = taught_by(model, splits, task)
     return model, splits, task
+
+
+def _has_views(train: BatchSource) -> bool:
+    """Whether shuffled passes show other samples than those that are stored, as far as is known."""
+    is_stored = isinstance(train, StoredSource) and train.order(0) is not None
+    return isinstance(train, AugmentedSource) and not is_stored
 
 
 def require_drop(metric: Metric, fields: Collection[str]) -> None:

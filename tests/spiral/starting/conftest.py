@@ -32,6 +32,12 @@ class Heard(Silent):
         self.lines.append(text)
 
 
+@pytest.fixture
+def heard() -> Heard:
+    """A listener that remembers what was said."""
+    return Heard()
+
+
 @pytest.fixture(scope="session")
 def digits_plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     """A small net on digits, to be twice as fast."""

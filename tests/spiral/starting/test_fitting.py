@@ -1,5 +1,7 @@
 """What a run refuses before any time is spent."""
 
+from typing import Any
+
 import pytest
 
 from edgespiral.core.errors import UsageError
@@ -10,11 +12,14 @@ from edgespiral.measure.profile import load_profile
 from edgespiral.models import load_model_for
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.starting.fitting import (
+    MANY_EPOCHS,
     check_cuts,
+    fitted,
     require_drop,
     shared_multiple,
     traced_teacher,
 )
+from edgespiral.tasks.classification import CLASSIFICATION
 
 
 def test_what_may_be_lost_of_a_unit_of_its_own_is_to_be_said() -> None:
@@ -42,3 +47,23 @@ def test_groups_too_narrow_to_cut_are_named_and_nothing_to_cut_is_refused(
     assert check_cuts("fisher", "auto", teacher, 16) == []
     with pytest.raises(UsageError, match="64"):
         check_cuts("fisher", "auto", teacher, 64)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "said"), [(MANY_EPOCHS - 1, False), (MANY_EPOCHS, True)], ids=["few", "many"]
+)
+def test_of_many_passes_a_line_says_that_views_may_teach_more(
+    digits_plan: Plan, heard: Any, epochs: float, said: bool
+) -> None:
+    splits = load("digits")
+    plan = Plan(**{**digits_plan.model_dump(exclude_unset=True), "epochs": epochs})
+    model = load_model_for(splits, plan.model)
+    _, shown, _ = fitted(plan, model, splits, CLASSIFICATION, heard)
+    assert any("--augment, random views" in line for line in heard.lines) is said
+    assert shown.train.order(0) is not None
+    # Not where there are none to be seen, and not where it was said what is wanted.
+    asked = Plan(**{**plan.model_dump(exclude_unset=True), "augment": False})
+    for other, given in ((splits.unaugmented(), plan), (splits, asked)):
+        heard.lines.clear()
+        fitted(given, model, other, CLASSIFICATION, heard)
+        assert not any("--augment" in line for line in heard.lines)

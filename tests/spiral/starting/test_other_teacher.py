@@ -34,16 +34,6 @@ def five():
 """
 
 
-class Heard(Silent):
-    """A listener that remembers what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-
 def begun(model, splits, out: Path, name: str, listener=None, *, resume=False):
     request = RunRequest(
         plan=Plan(model="Net", data="digits", speedup=2.0, pruner="depgraph", teacher_model=name),
@@ -58,8 +48,9 @@ def begun(model, splits, out: Path, name: str, listener=None, *, resume=False):
     return opened(request)
 
 
-def test_the_named_model_teaches_in_the_original_s_place(wide, teacher, digits, weights, tmp_path):
-    heard = Heard()
+def test_the_named_model_teaches_in_the_original_s_place(
+    wide, teacher, digits, weights, heard, tmp_path
+):
     with begun(wide, digits, tmp_path, f"resnet20={weights}", heard) as (context, _):
         (started,) = context.journal.read()
         teaching = context.distiller.teaching(0, context.teacher.model, epochs=1.0)

@@ -19,7 +19,7 @@ from edgespiral.cli.verbs.init.stubs import (
     model_text,
 )
 from edgespiral.cli.verbs.init.target import device_of
-from edgespiral.cli.verbs.init.writing import plan_text, require_new, write_all
+from edgespiral.cli.verbs.init.writing import plan_text, write_all
 from edgespiral.core.errors import EdgeSpiralError, UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def begin(answers: Answers, console: Terminal) -> list[str]:
     """
     device = device_of(answers)
     stubs = [MODEL_STUB] * _is_stub_of_model(answers) + [DATA_STUB] * (answers.text("data") is None)
-    require_new([PLAN, *map(Path, stubs)])
+    device.require_new([PLAN, *map(Path, stubs)])
     profiles = device.texts()  # a device that cannot be reached is told before data are read
     subject = _subject(answers)
     task_name, task = _task(answers, subject)

@@ -39,7 +39,10 @@ def spec_of(source: str) -> str:
         return _spec_of_table(path, source)
     if path.parent != Path() and ":" not in source:
         raise DataError("no such file or folder", where=source)
-    check_name(source)
+    try:
+        check_name(source)
+    except UsageError as error:
+        raise UsageError(f"{error.what}, and no such file or folder", hint=error.hint) from error
     return source
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.cli.verbs.init.target import device_of
-from edgespiral.cli.verbs.init.writing import require_new, suite_text, write_all
+from edgespiral.cli.verbs.init.writing import suite_text, write_all
 from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def begin_gate(answers: Answers, console: Terminal) -> list[str]:
             )
     find_model(model)  # what is no model is told before anything is written
     device, budget_ms = device_of(answers), _budget_ms(answers)
-    require_new([SUITE])
+    device.require_new([SUITE])
     if len(device.names) > 1:
         raise UsageError(
             "a suite is of one target", where="--target", hint="run it with --target for others"

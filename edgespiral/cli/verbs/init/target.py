@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgespiral.cli.verbs.init.writing import require_new
 from edgespiral.cli.verbs.targets.new import FOLDER, surveyed
-from edgespiral.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from edgespiral.cli.verbs.init.answers import Answers
@@ -37,6 +38,17 @@ class Device:
         """The file of a new profile."""
         return None if self.transport is None else FOLDER / f"{self.names[0]}.toml"
 
+    def require_new(self, others: Iterable[Path]) -> None:
+        """Refuse to write over anything: over its profile, or over `others`.
+
+        Raises:
+            UsageError: some are there already, all of which are told at once.
+        """
+        profile = [] if self.path is None else [self.path]
+        take_it = f"--target {self.names[0]} takes its profile"
+        is_there = any(map(os.path.lexists, profile))
+        require_new([*profile, *others], hint=take_it if is_there else "")
+
     def texts(self) -> dict[Path, str]:
         """The profile of a new device, once it was asked.
 
@@ -53,11 +65,7 @@ class Device:
 
 
 def device_of(answers: Answers) -> Device:
-    """The targets that were named, else the new device, else this machine.
-
-    Raises:
-        UsageError: a new device's profile is there already.
-    """
+    """The targets that were named, else the new device, else this machine."""
     targets = answers.fields.get("target")
     if isinstance(targets, list | tuple) and targets:
         return Device(tuple(map(str, targets)))
@@ -66,9 +74,4 @@ def device_of(answers: Answers) -> Device:
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", own).strip("-._") or NAMES.get(
         str(transport["kind"]), "device"
     )
-    device = Device((name,), dict(transport))
-    try:
-        require_new([FOLDER / f"{name}.toml"])
-    except UsageError as error:
-        raise UsageError(error.what, where=error.where, hint=f"take it: --target {name}") from error
-    return device
+    return Device((name,), dict(transport))

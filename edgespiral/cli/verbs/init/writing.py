@@ -21,18 +21,26 @@ HEAD = """\
 """
 
 
-def require_new(paths: Iterable[Path]) -> None:
+def require_new(paths: Iterable[Path], hint: str = "") -> None:
     """Refuse to write over anything.
 
+    Args:
+        paths: that are to be written.
+        hint: what else there is to do.
+
     Raises:
-        UsageError: one of `paths` is there already.
+        UsageError: some are there already.
     """
-    for path in paths:
-        if os.path.lexists(path):
-            hint = "move it away, or begin in another folder"
-            raise UsageError(
-                "is there already, and init overwrites nothing", where=str(path), hint=hint
-            )
+    present = [path for path in paths if os.path.lexists(path)]
+    if not present:
+        return
+    are, them = ("is", "it") if len(present) == 1 else ("are", "them")
+    ways = [f"move {them} away, or begin in another folder", *([hint] if hint else [])]
+    raise UsageError(
+        f"{are} there already, and init overwrites nothing",
+        where=", ".join(map(str, present)),
+        hint="; ".join(ways),
+    )
 
 
 def write_all(texts: Mapping[Path, str]) -> None:

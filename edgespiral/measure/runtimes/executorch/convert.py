@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import MissingExtraError, TargetError, first_few
+from edgespiral.measure.runtimes.conversions import Converted
 from edgespiral.measure.runtimes.converting import (
-    Converted,
     described,
     float_inputs,
     run_converter,
@@ -19,7 +19,7 @@ from edgespiral.measure.runtimes.converting import (
 )
 
 if TYPE_CHECKING:
-    from edgespiral.measure.runtimes.converting import Subject
+    from edgespiral.measure.runtimes.conversions import Subject
 
 PACKAGE = "executorch"
 LOWERING = Path(__file__).with_name("lowering.py")

@@ -9,7 +9,7 @@ from edgespiral.measure.runtimes.converting import ConvertingRuntime
 from edgespiral.measure.runtimes.executorch.convert import converted
 
 if TYPE_CHECKING:
-    from edgespiral.measure.runtimes.converting import Converted, Subject
+    from edgespiral.measure.runtimes.conversions import Converted, Subject
     from edgespiral.measure.runtimes.executorch.settings import ExecuTorchSettings
 
 EXECUTORCH_AGENT = Path(__file__).with_name("executorch_agent.py")

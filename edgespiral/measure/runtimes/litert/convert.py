@@ -10,14 +10,16 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MissingExtraError, ModelError, UsageError
 from edgespiral.core.system.files import SETTINGS_BYTES, parse_json, read_text
+from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import read_proto
+from edgespiral.measure.runtimes.conversions import Converted
 from edgespiral.measure.runtimes.converting import (
-    Converted,
     described,
     float_inputs,
     run_converter,
@@ -25,14 +27,15 @@ from edgespiral.measure.runtimes.converting import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from edgespiral.measure.runtimes.converting import Subject
+    from edgespiral.measure.runtimes.conversions import Convert, Subject
     from edgespiral.measure.runtimes.litert.settings import LiteRtFileSettings
 
 PACKAGE, NAMED = "litert_torch", "EDGESPIRAL_LITERT_PYTHON"
 PROGRAM = Path(__file__).with_name("to_tflite.py")
-MODEL, PORTS = "model.tflite", "ports.json"
+MODEL, PORTS, FAILED = "model.tflite", "ports.json", "failed.txt"
+TITLE = "LiteRT"
 LOOKS = f"from importlib.util import find_spec; raise SystemExit(find_spec({PACKAGE!r}) is None)"
 HOW = (
     "python -m venv litert && litert/bin/pip install litert-torch, then name it: "
@@ -55,12 +58,79 @@ def converted(subject: Subject, folder: Path, settings: LiteRtFileSettings) -> C
         ModelError: there is no module, the file is not of float32 or has no fixed shape, or the
             module cannot be converted.
     """
-    model = subject.model
-    inputs = float_inputs(model, subject.shapes, "LiteRT")
+    _convert([(subject, folder)], settings, (MODEL, PORTS))
+    return _made(subject, folder)
+
+
+@contextmanager
+def converting_together(
+    subjects: Mapping[str, Subject],
+    key: Callable[[Subject], str],
+    settings: LiteRtFileSettings,
+) -> Iterator[Convert]:
+    """Inside, what converts subjects, of which these were converted by one process.
+
+    litert-torch takes several times as long to import as to convert a small model.
+
+    Args:
+        subjects: by their keys.
+        key: tells the key of a subject.
+        settings: as for `converted`.
+
+    Raises:
+        As `converted`; of a module that cannot be converted, where it is asked for.
+    """
+    with work_folder() as work:
+        folders = {name: work / str(number) for number, name in enumerate(subjects)}
+        for folder in folders.values():
+            folder.mkdir()
+        _convert([(subjects[name], folder) for name, folder in folders.items()], settings, ())
+
+        def convert(subject: Subject, folder: Path) -> Converted:
+            source = folders.get(key(subject))
+            if source is None:
+                return converted(subject, folder, settings)
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+            return _made(subject, folder)
+
+        yield convert
+
+
+def _convert(
+    subjects: Sequence[tuple[Subject, Path]],
+    settings: LiteRtFileSettings,
+    outputs: Sequence[str],
+) -> None:
+    """Convert each into its folder; which of several fails is told by a file there.
+
+    Args:
+        subjects: with their folders.
+        settings: as for `converted`.
+        outputs: what is to be in the first folder then.
+    """
+    requests = []
+    for subject, folder in subjects:
+        inputs = float_inputs(subject.model, subject.shapes, TITLE)
+        weights = {"weights": settings.weights}
+        requests.append(write_module_request(subject, TITLE, inputs, folder, **weights))
     python = converting_python(settings.converter_python)
-    request = write_module_request(subject, "LiteRT", inputs, folder, weights=settings.weights)
-    command = [python, "-I", str(PROGRAM), str(request)]
-    run_converter("LiteRT", command, folder, (MODEL, PORTS), model)
+    [(first, folder), *_] = subjects
+    command = [python, "-I", str(PROGRAM), *map(str, requests)]
+    run_converter(TITLE, command, folder, outputs, first.model)
+
+
+def _made(subject: Subject, folder: Path) -> Converted:
+    """What a conversion has left in its folder.
+
+    Raises:
+        ModelError: no file, with the reason.
+    """
+    if not all((folder / name).is_file() for name in (MODEL, PORTS)):
+        failed = folder / FAILED
+        reason = failed.read_text(encoding="utf-8") if failed.is_file() else "without a word"
+        raise ModelError(f"{TITLE} cannot convert it: {reason}", where=str(subject.model))
+    model = subject.model
+    inputs = float_inputs(model, subject.shapes, TITLE)
     counts = {"input_ports": len(inputs), "output_ports": len(read_proto(model).graph.output)}
     ports = _ports(folder / PORTS, counts, model)
     return Converted({MODEL: folder / MODEL}, {**described(model, inputs), **ports})

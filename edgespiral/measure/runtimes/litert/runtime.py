@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.measure.runtimes.agent_answer import agent_document, reading, whole_answer
-from edgespiral.measure.runtimes.converting import ConvertingRuntime
-from edgespiral.measure.runtimes.litert.convert import converted, made_by
+from edgespiral.measure.runtimes.converting import ConvertingRuntime, subjects_of
+from edgespiral.measure.runtimes.litert.convert import converted, converting_together, made_by
 from edgespiral.measure.runtimes.litert.placement import provider_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
-    from edgespiral.measure.runtimes.converting import Converted, Subject
+    from edgespiral.measure.runtimes.conversions import Convert, Converted, Subject
     from edgespiral.measure.runtimes.litert.settings import LiteRtSettings
 
 LITERT_AGENT = Path(__file__).with_name("litert_agent.py")
+LEAST_TOGETHER = 2
 
 
 class LiteRt(ConvertingRuntime):
@@ -40,6 +44,16 @@ class LiteRt(ConvertingRuntime):
             As `converted`.
         """
         return converted(subject, folder, self._chosen)
+
+    @contextmanager
+    def converting(self, job: Job) -> Iterator[Convert]:
+        """Several models by one process."""
+        subjects = self._conversions.missing(subjects_of(job))
+        if len(subjects) < LEAST_TOGETHER:
+            yield self.convert
+            return
+        with converting_together(subjects, self._conversions.key, self._chosen) as convert:
+            yield convert
 
     def parse(self, completed: Completed, job: Job) -> Answer:
         """The agent's document, held to the precision that was asked for.

@@ -1,7 +1,7 @@
-"""Makes a LiteRT file of a module: `to_tflite.py request.json`, in a process of its own.
+"""Makes LiteRT files of modules: `to_tflite.py request.json ...`, in a process of its own.
 
-The Python that runs it has litert-torch. What inputs and outputs are called in the file is written
-to `ports.json`, in the module's order.
+The Python that runs it has litert-torch. What inputs and outputs are called in a file is written
+to `ports.json` beside it, in the module's order; why there is no file, to `failed.txt`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,30 @@ SIGNATURE = "serving_default"
 ROUNDED = ("CONV_2D", "FULLY_CONNECTED")
 
 
-def main(request: Path) -> None:
+LONGEST_REASON = 300
+
+
+def main(requests: list[Path]) -> None:
+    """Convert all; of several, one that cannot be converted keeps no other from it."""
+    sys.path.insert(0, str(requests[0].parent))
+    if len(requests) == 1:
+        _convert(requests[0])
+        return
+    for request in requests:
+        try:
+            _convert(request)
+        except Exception as error:  # a module's own code runs here, and can fail in any way
+            lines = str(error).strip().splitlines() or [""]
+            reason = f"{type(error).__name__}: {lines[0]}"[:LONGEST_REASON]
+            (request.parent / "failed.txt").write_text(reason, encoding="utf-8")
+
+
+def _convert(request: Path) -> None:
     """Write the file and what is to be known of it beside `request`."""
     import litert_torch
-
-    folder = request.parent
-    sys.path.insert(0, str(folder))
     from given_module import given  # type: ignore[import-not-found]
 
+    folder = request.parent
     module, examples, keywords, document = given(request)
     model = folder / "model.tflite"
     litert_torch.convert(module, examples, keywords).export(str(model))
@@ -53,4 +69,4 @@ def _outputs(model: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main([Path(word) for word in sys.argv[1:]])

@@ -11,7 +11,8 @@ from edgespiral.measure.engine_files import no_engines
 from edgespiral.measure.model_files import precision_of, read_proto
 from edgespiral.measure.runtimes.agent_answer import reading, whole_answer
 from edgespiral.measure.runtimes.base import INPUTS, MOST_OUTPUT_BYTES, MOST_OUTPUT_SECONDS
-from edgespiral.measure.runtimes.converting import FLOAT, Conversions, in_folders
+from edgespiral.measure.runtimes.conversions import Conversions
+from edgespiral.measure.runtimes.converting import FLOAT, in_folders, subjects_of
 from edgespiral.measure.runtimes.litert.convert import converted, made_by
 from edgespiral.measure.runtimes.litert_native.output import TOOL, benchmark_document
 from edgespiral.measure.runtimes.litert_native.script import BODY
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.schema import Precision
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
-    from edgespiral.measure.runtimes.converting import Converted, Subject
+    from edgespiral.measure.runtimes.conversions import Converted, Subject
     from edgespiral.measure.runtimes.litert_native.settings import LiteRtNativeSettings
 
 TITLE, SCRIPT = "LiteRT's benchmark_model", "measure.sh"
@@ -74,7 +75,7 @@ class LiteRtNative:
                 f"{TITLE} does not tell the times of layers", hint="ask another runtime for them"
             )
         programs = self._programs.files()
-        models = self._conversions.of_job(job, self._convert)
+        models = [self._conversions.of(subject, self._convert) for subject in subjects_of(job)]
         values = {
             **assignments(job, self._settings, TOOL, self._system_root),
             **{f"model_{index}": f"model-{index}" for index in range(len(models))},

@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import MissingExtraError, ModelError, first_few
 from edgespiral.core.onnx_graph import node_name
 from edgespiral.measure.model_files import read_proto
-from edgespiral.measure.runtimes.converting import (
-    Converted,
-    copied,
-    described,
-    float_inputs,
-    run_converter,
-)
+from edgespiral.measure.runtimes.conversions import Converted
+from edgespiral.measure.runtimes.converting import copied, described, float_inputs, run_converter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from edgespiral.measure.runtimes.weighted_layers import weighted_layers
 if TYPE_CHECKING:
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
-    from edgespiral.measure.runtimes.converting import Converted, Subject
+    from edgespiral.measure.runtimes.conversions import Converted, Subject
     from edgespiral.measure.runtimes.mnn.settings import MnnSettings
 
 MNN_AGENT = Path(__file__).with_name("mnn_agent.py")

@@ -8,13 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MissingExtraError
-from edgespiral.measure.runtimes.converting import (
-    Converted,
-    copied,
-    described,
-    float_inputs,
-    run_converter,
-)
+from edgespiral.measure.runtimes.conversions import Converted
+from edgespiral.measure.runtimes.converting import copied, described, float_inputs, run_converter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Literal
 
-from edgespiral.measure.runtimes.converting import Converted, copied, run_converter
+from edgespiral.measure.runtimes.conversions import Converted
+from edgespiral.measure.runtimes.converting import copied, run_converter
 
 if TYPE_CHECKING:
     from pathlib import Path

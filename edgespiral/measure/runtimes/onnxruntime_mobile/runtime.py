@@ -6,7 +6,7 @@ import platform
 from typing import TYPE_CHECKING
 
 from edgespiral.measure.runtimes.agent import CPU
-from edgespiral.measure.runtimes.converting import Converted, ConvertingRuntime
+from edgespiral.measure.runtimes.converting import ConvertingRuntime
 from edgespiral.measure.runtimes.onnxruntime.runtime import ONNXRUNTIME_AGENT, agent_answer
 from edgespiral.measure.runtimes.onnxruntime_mobile.convert import MODEL, converted, platform_of
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
-    from edgespiral.measure.runtimes.converting import Subject
+    from edgespiral.measure.runtimes.conversions import Converted, Subject
     from edgespiral.measure.runtimes.onnxruntime_mobile.settings import OnnxRuntimeMobileSettings
 
 KIND = "onnxruntime-mobile"

@@ -49,7 +49,9 @@ def test_a_plan_is_written_for_what_is_there_and_never_over_another(init: Init, 
     before = files(here)
     again = init("mine.py:net", "--data", "mine.py:data", *BUDGET)
     assert isinstance(again.exception, UsageError)
-    assert str(again.exception).startswith("targets/this-machine.toml: is there already")
+    both = "targets/this-machine.toml, plan.toml: are there already, and init overwrites nothing"
+    assert str(again.exception).startswith(both)
+    assert str(again.exception).endswith("; --target this-machine takes its profile")
     named = init("mine.py:net", "--data", "mine.py:data", "--target", "this-machine", *BUDGET)
     assert str(named.exception).startswith("plan.toml: is there already")
     assert files(here) == before

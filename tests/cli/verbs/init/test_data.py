@@ -74,6 +74,8 @@ def test_what_is_nothing_known_is_told() -> None:
             spec_of(name)
     with pytest.raises(UsageError, match="did you mean digits"):
         spec_of("digit")
+    with pytest.raises(UsageError, match="unknown data set 'photos', and no such file or folder"):
+        spec_of("photos")
 
 
 def test_every_kind_of_data_has_a_task_that_there_is() -> None:

@@ -14,6 +14,7 @@ from devices import Board
 from edgespiral.core.errors import ModelError, TargetError
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.racing.entrants import entrants, profiles_with
+from edgespiral.measure.runtimes.litert import convert
 from edgespiral.measure.runtimes.litert.convert import NAMED
 from edgespiral.measure.runtimes.litert.placement import left_over, provider_of
 from edgespiral.measure.session import Session
@@ -103,6 +104,35 @@ def test_a_module_is_converted_run_and_computes_what_its_file_computes(
     assert 0 < np.abs(near - np.concatenate(expected)).max() < 0.2 * np.abs(near).max()
     assert measurement.fingerprint.provider == "XNNPACK"
     assert measurement.fingerprint.precision == "int8 dynamic"
+
+
+@has_litert
+def test_models_are_converted_by_one_process_and_one_that_fails_is_told(
+    profile: TargetProfile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[Any] = []
+    run = convert.run_converter
+
+    def counted(title: str, command: Any, *more: Any) -> str:
+        commands.append(command)
+        return run(title, command, *more)
+
+    monkeypatch.setattr(convert, "run_converter", counted)
+    models = []
+    for name in ("fine", "broken"):
+        folder = tmp_path / name
+        folder.mkdir()
+        write_tiny_module(folder)
+        models.append(write_tiny_model(folder / "tiny.onnx"))
+    source = models[1].with_name("model.py")
+    source.write_text(source.read_text() + "\nraise RuntimeError('cannot be had')\n")
+    told = r"broken.*: LiteRT cannot convert it: RuntimeError: cannot be had"
+    with Session(with_litert(profile)) as session:
+        with pytest.raises(ModelError, match=told):
+            session.measure(models)
+        # The other one is kept.
+        session.measure(models[:1])
+    assert len(commands) == 1
 
 
 @has_litert

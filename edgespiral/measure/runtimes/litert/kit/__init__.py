@@ -13,7 +13,7 @@ from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.kits.base import Kit, KitModel, Port
 from edgespiral.measure.model_files import module_beside
-from edgespiral.measure.runtimes.converting import Subject
+from edgespiral.measure.runtimes.conversions import Subject
 from edgespiral.measure.runtimes.litert import convert
 from edgespiral.measure.runtimes.litert.settings import LiteRtFileSettings
 
