@@ -42,7 +42,6 @@ def test_a_steady_device_has_no_advice(profile: TargetProfile) -> None:
     [
         ("governor", 1.0, 1, {"governor": "powersave"}),
         ("load", 1.0, 1, {"load": 2.5}),
-        ("threads", 1.0, 3, {}),
         ("noise", 1.05, 1, {}),
         ("noise", 0.95, 1, {}),
     ],
