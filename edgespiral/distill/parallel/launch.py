@@ -73,6 +73,8 @@ def launched(
     """
     for name in LOGS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    # What PyTorch's own C++ warns of, such as that it looked for unused parameters and saw none.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.environ.setdefault(THREADS, str(max(1, usable_cores() // processes)))
     words = list(words)
     for left in range(most_restarts, -1, -1):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgespiral.distill.parallel.world import World
 
 NONE_UNUSED = "find_unused_parameters=True was specified in DDP constructor"
+RENAMED = "`broadcast_buffers` is deprecated"
 
 
 def require_shares(batch_size: int, accumulate: int, processes: int) -> None:
@@ -82,9 +83,12 @@ class Replica:
     def __init__(self, student: nn.Module, loss: Callable[[Batch], Tensor], world: World) -> None:
         self._loss, self._parallel = loss, None
         if world.size > 1:
-            self._parallel = DistributedDataParallel(
-                _LossOf(student, loss), broadcast_buffers=False, find_unused_parameters=True
-            )
+            with warnings.catch_warnings():
+                # The newer name of the option is not known to older versions of PyTorch.
+                warnings.filterwarnings("ignore", RENAMED)
+                self._parallel = DistributedDataParallel(
+                    _LossOf(student, loss), broadcast_buffers=False, find_unused_parameters=True
+                )
 
     def loss(self, batch: Batch) -> Tensor:
         """The loss of this process's share of a batch."""

@@ -126,10 +126,10 @@ def test_what_the_cache_says_of_reach_is_measured_too(planner):
 def test_what_cuts_buy_is_known_once_a_turn_is_planned(planner, searched, importance):
     fresh = dataclasses.replace(planner, journal=Journal(planner.work.parent / "n.jsonl"))
     base = {group.name: group.channels for group in searched.groups}
-    assert fresh.bought(searched, importance, base) == ()
+    assert fresh.cut_costs(searched, importance, base) == ()
     target_ms = planner.start_ms / 1.7
     planned = planner.plan(1, searched, importance, target_ms=target_ms, allocation="latency")
-    cuts = planner.bought(searched, importance, planned.widths)
+    cuts = planner.cut_costs(searched, importance, planned.widths)
     assert {cut.name for cut in cuts} <= {*base, *(branch.name for branch in searched.branches)}
     assert sum(cut.saved_ms["host-cpu"] for cut in cuts) > 0
 
