@@ -176,7 +176,8 @@ def converting_python(named: str | None) -> str:
     """
     wanted = named or os.environ.get(NAMED) or sys.executable
     where = "runtime.converter_python" if named else f"${NAMED}"
-    program = shutil.which(Path(wanted).expanduser())
+    # As it is written: a path would lose the `./` that says where to look.
+    program = shutil.which(str(Path(wanted).expanduser()) if wanted.startswith("~") else wanted)
     if program is None:
         raise UsageError(f"{wanted} is no program", where=where, hint="name a Python")
     # Of an environment's Python, which is a link, the place says which environment it is.

@@ -62,6 +62,15 @@ def test_what_a_converter_leaves_is_not_believed(
         session.measure([model])
 
 
+def test_a_python_may_be_named_from_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("#!/bin/sh\nexit 0\n")
+    (tmp_path / "own").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    assert Path(converting_python("./own")) == tmp_path / "own"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Path(converting_python("~/own")) == tmp_path / "own"
+
+
 def test_what_is_named_and_is_no_program_is_told_with_its_place(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
