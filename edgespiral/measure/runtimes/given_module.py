@@ -6,6 +6,7 @@ The program runs in a process of its own and perhaps by another Python, so this 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     Json = dict[str, Any]
+
+# As exporters write it: aten._linalg_det.default, aten::linalg_det.
+OPERATOR = re.compile(r"\baten(\.|::)\w+")
+LONGEST_REASON = 300
 
 
 def given(request: Path) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Json]:
@@ -36,3 +41,11 @@ def given(request: Path) -> tuple[nn.Module, tuple[Tensor, ...], dict[str, Tenso
     if document["keywords"]:
         return load(), (), dict(zip(document["keywords"], examples, strict=True)), document
     return load(), tuple(examples), {}, document
+
+
+def reason_of(error: Exception) -> str:
+    """Of all that an error says, the line that names an operator, or else the first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    naming = (line for line in lines if OPERATOR.search(line))
+    line = next(naming, next(iter(lines), ""))
+    return f"{type(error).__name__}: {line}"[:LONGEST_REASON]

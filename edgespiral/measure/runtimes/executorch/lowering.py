@@ -16,15 +16,24 @@ if TYPE_CHECKING:
 
 
 def main(request: Path) -> None:
+    """Write the program and what is to be known of it; what fails ends with one line."""
+    sys.path.insert(0, str(request.parent))
+    from given_module import reason_of  # type: ignore[import-not-found]
+
+    try:
+        _lower(request)
+    except Exception as error:  # a module's own code runs here, and can fail in any way
+        raise SystemExit(reason_of(error)) from None
+
+
+def _lower(request: Path) -> None:
     """Write the program and what is to be known of it beside `request`."""
     import torch
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import to_edge_transform_and_lower
+    from given_module import given
 
     folder = request.parent
-    sys.path.insert(0, str(folder))
-    from given_module import given  # type: ignore[import-not-found]
-
     module, examples, keywords, _ = given(request)
     with torch.no_grad():
         exported = torch.export.export(module, examples, keywords)

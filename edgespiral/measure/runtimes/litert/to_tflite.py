@@ -16,28 +16,24 @@ SIGNATURE = "serving_default"
 ROUNDED = ("CONV_2D", "FULLY_CONNECTED")
 
 
-LONGEST_REASON = 300
-
-
 def main(requests: list[Path]) -> None:
     """Convert all; of several, one that cannot be converted keeps no other from it."""
     sys.path.insert(0, str(requests[0].parent))
-    if len(requests) == 1:
-        _convert(requests[0])
-        return
+    from given_module import reason_of  # type: ignore[import-not-found]
+
     for request in requests:
         try:
             _convert(request)
         except Exception as error:  # a module's own code runs here, and can fail in any way
-            lines = str(error).strip().splitlines() or [""]
-            reason = f"{type(error).__name__}: {lines[0]}"[:LONGEST_REASON]
-            (request.parent / "failed.txt").write_text(reason, encoding="utf-8")
+            if len(requests) == 1:
+                raise SystemExit(reason_of(error)) from None
+            (request.parent / "failed.txt").write_text(reason_of(error), encoding="utf-8")
 
 
 def _convert(request: Path) -> None:
     """Write the file and what is to be known of it beside `request`."""
     import litert_torch
-    from given_module import given  # type: ignore[import-not-found]
+    from given_module import given
 
     folder = request.parent
     module, examples, keywords, document = given(request)
