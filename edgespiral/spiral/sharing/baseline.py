@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from edgespiral.measure.beside.limits import Limit
     from edgespiral.spiral.context import RunContext
     from edgespiral.spiral.plan import Plan
 
@@ -108,23 +110,24 @@ def identity(context: RunContext) -> str:
         "precision": context.precisions.base,
         "targets": [profile.model_dump(mode="json") for profile in profiles],
     }
-    facts |= beside_latency(plan)
+    facts |= beside_latency(plan.memory_mib, plan.energy_mj)
     if plan.timed != "network":
         facts["timed"] = plan.timed
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def beside_latency(plan: Plan) -> dict[str, object]:
-    """What a run measures of a teacher beside its latency, and on which targets if not on all.
+def beside_latency(memory_mib: Limit, energy_mj: Limit) -> dict[str, object]:
+    """What a run with such limits measures of a teacher beside its latency, and on which targets.
 
-    A baseline of before, or of a run without such a limit, has not measured it.
+    A limit that is one for all targets names none. A baseline of before, or of a run without such
+    a limit, has not measured it.
     """
     facts: dict[str, object] = {}
     for limit, key, value in (
-        (plan.memory_mib, "measured", "memory"),
-        (plan.energy_mj, "energy", "measured"),
+        (memory_mib, "measured", "memory"),
+        (energy_mj, "energy", "measured"),
     ):
-        if isinstance(limit, dict):
+        if isinstance(limit, Mapping):
             facts[key] = (value, *sorted(limit))
         elif limit is not None:
             facts[key] = value
