@@ -160,6 +160,9 @@ def _main(module: str, *arguments: str) -> None:
     own = (f"--bounding-set={without}", f"--inh-caps={without}")
     os.chdir(ROOT)
     os.environ.update({"TMPDIR": str(scratch()), "HOME": str(scratch())})
+    # Coverage would write beside the code, where nothing in here can.
+    for name in [name for name in os.environ if name.startswith("COVERAGE_")]:
+        del os.environ[name]
     os.execv(program, [program, *own, sys.executable, "-B", "-m", module, *arguments])
 
 

@@ -17,6 +17,7 @@ from edgespiral.core.errors import ExportError, ModelError, UsageError
 from edgespiral.core.listener import Silent
 from edgespiral.core.records.events import TurnFinished
 from edgespiral.core.records.journal import read
+from edgespiral.core.records.widths import Widths
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.models.saved import load_model, trace
 from edgespiral.prune.prunable import PrunableModel
@@ -203,7 +204,7 @@ def test_widths_leave_whole_groups_of_four():
 
 def test_candidates_have_the_zeros_that_their_kernels_need(wide, digits, tmp_path):
     source = PrunableModel.of(trace(wide), digits.input_shape)
-    widths = {group.name: group.channels // 2 for group in source.groups}
+    widths = Widths({group.name: group.channels // 2 for group in source.groups})
     for two_four in (False, True):
         files = CandidateFiles(source, tmp_path, two_four=two_four)
         tensors = onnx.load(files.write(widths, 0)).graph.initializer
