@@ -13,7 +13,7 @@ from edgespiral.core.system.files import make_folder, writing
 from edgespiral.gate.git import file_at
 from edgespiral.gate.interface import interface
 from edgespiral.gate.suite import model_file
-from edgespiral.measure.model_files import external_names, find_model
+from edgespiral.measure.model_files import LFS_POINTER, external_names, find_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     Find = Callable[[Case], "Counterpart | None"]
 
 IF_NEW = "where it is new, allow_new = true lets it be"
-LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)

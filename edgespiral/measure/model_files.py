@@ -35,6 +35,8 @@ MODEL = "model.onnx"
 SOURCE, WEIGHTS = "model.py", "model.safetensors"
 # TensorRT's built engines, by the endings that are customary.
 ENGINES = (".engine", ".plan", ".trt")
+# What stands in a file's place until Git LFS fetches it.
+LFS_POINTER = b"version https://git-lfs"
 # The key under which ONNX keeps the name of a file with weights.
 EXTERNAL_MARK = b"location"
 # What protobuf, and so an ONNX file, can hold.
@@ -354,6 +356,8 @@ def model_proto(content: bytes, path: Path) -> ModelProto:
     """
     from onnx import load_model_from_string
 
+    if content.startswith(LFS_POINTER):
+        raise ModelError("is only a Git LFS pointer", where=str(path), hint="git lfs pull gets it")
     try:
         model = load_model_from_string(content)
     except Exception as error:  # protobuf's own, which has no public home

@@ -35,7 +35,7 @@ def test_the_help_shows_every_field_of_a_plan_with_its_own_default(edgespiral: C
         assert f"--{flag} " in text
         default = field.default
         if isinstance(default, bool):
-            default = name if default else f"no-{name}"
+            default = flag if default else f"no-{flag}"
         if default not in (None, "", ()):
             # Flags are named in others' texts too, and a default may go on, as "fewer where ...".
             shown = re.findall(rf"(?=--{flag} .*?\[default: \(([^),]*))", text)

@@ -90,7 +90,7 @@ def test_bad_input_is_one_line(model: Callable[..., Path], tmp_path: Path, targe
     cases = [
         (refused(tmp_path / "nothing.onnx"), ModelError, "no such file"),
         (refused(tmp_path), ModelError, "no model.onnx in this folder"),
-        (refused(text, "--target", target), ModelError, "cannot be loaded"),
+        (refused(text, "--target", target), ModelError, "is not an ONNX model"),
         (refused(model(), "--target", "host-cup"), UsageError, "did you mean host-cpu"),
         (refused(model(), "--latency-ms", "0"), UsageError, "must be a positive number"),
         (refused(model(), "--latency-ms", "nan"), UsageError, "must be a positive number"),

@@ -67,5 +67,5 @@ def test_weights_and_names_may_be_written_in_any_form(convolution: Make, tmp_pat
 
 def test_what_is_no_model_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "no.onnx").write_text("none")
-    with pytest.raises(ModelError, match=r"no\.onnx: cannot be read"):
+    with pytest.raises(ModelError, match=r"no\.onnx: is not an ONNX model"):
         weighted_layers(tmp_path / "no.onnx")

@@ -32,7 +32,8 @@ def list_targets() -> None:
 
     table = Table(box=None, pad_edge=False)
     for column in ("target", "runtime", "transport", "description", "file"):
-        table.add_column(column, overflow="fold")
+        # A name is there to be copied.
+        table.add_column(column, overflow="fold", no_wrap=column == "target")
     for name, path in list_profiles().items():
         try:
             profile = load_profile(name, as_written=True)

@@ -7,6 +7,7 @@ import pytest
 from edgespiral.cli.verbs.init.writing import plan_text, suite_text, write_all
 from edgespiral.core.errors import UsageError
 from edgespiral.gate.suite import load_suite
+from edgespiral.measure.tiny import write_tiny_model
 from edgespiral.spiral.plan import Plan, load_plan
 
 
@@ -24,7 +25,7 @@ def test_a_plan_is_read_back_as_it_was(plan: Plan) -> None:
 
 
 def test_a_suite_is_read_back() -> None:
-    Path("a b.onnx").touch()
+    write_tiny_model(Path("a b.onnx"))
     Path("s.toml").write_text(suite_text(Path("a b.onnx"), "host-cpu", None, (1, 3, 8, 8)), "utf-8")
     [case] = load_suite(Path("s.toml")).models
     assert (case.path, case.budget_ms, case.shape) == ("a b.onnx", None, (1, 3, 8, 8))
