@@ -50,7 +50,10 @@ EOF
 fi
 available=$taken
 [ "$available" -gt 0 ] || available=$(ls -d "$cpus"/cpu[0-9]* 2>/dev/null | wc -l)
-[ "$available" = 0 ] || [ "$threads" -le "$available" ] || { echo "@ crowded $threads" $available; exit 1; }
+[ "$available" = 0 ] || [ "$threads" -le "$available" ] || {
+    echo "@ crowded $threads $available"
+    exit 1
+}
 mask=$(printf %x "$mask")
 [ "$mask" = 0 ] || taskset "$mask" true || { echo "@ unpinnable$pinned"; exit 1; }
 kept() { if [ "$mask" = 0 ]; then "$@"; else taskset "$mask" "$@"; fi; }
