@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import time
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import onnx
 import pytest
@@ -16,12 +14,16 @@ import torch
 from command import command
 from forked import Forked
 from quick_runs import FINISHED, PLAIN, QUICK
+from small_disk import small_disk
 
 from edgespiral import api
 from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError, TargetError
 from edgespiral.core.records.events import Outcome, TurnFinished, TurnPlanned
 from edgespiral.core.records.journal import read
 from edgespiral.models import build
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_target_that_times_nothing_is_refused_before_anything_is_done(teacher, digits, tmp_path):
@@ -215,21 +217,12 @@ def test_an_output_folder_that_cannot_be_written_is_named(teacher, digits):
         api.compress(teacher, digits, out="/proc/edgespiral", **FINISHED)
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir() or os.geteuid() != 0, reason="needs a small disk")
 def test_a_full_disk_is_told_and_loses_nothing(teacher, digits, tmp_path):
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)], capture_output=True
-    )
-    if mounted.returncode:
-        pytest.skip("cannot mount a small disk here")
-    try:
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", "600k") as disk:
         with pytest.raises(RunFolderError, match="cannot write"):
             api.compress(teacher, digits, out=disk / "run", **FINISHED)
         read(disk / "run" / "journal.jsonl")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_batch_larger_than_the_data_is_refused(teacher, digits, tmp_path):

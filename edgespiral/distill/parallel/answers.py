@@ -88,13 +88,11 @@ def answers(
     Raises:
         ProcessLostError: another process is gone.
     """
-    if world.size == 1 or not can_travel(model) or not isinstance(source, Guarded):
-        return None
-    inputs, _ = next(iter(source.epoch(batch_size=1)))
-    if 4 * len(source) * values_of(model, inputs) > MOST_BYTES:
+    shared = _shared(world, model, source)
+    if shared is None or len(source) * _sample_bytes(model, source) > MOST_BYTES:
         return None
     batches = -(-len(source) // batch_size)
-    _ask(world, model, source, batch_size=batch_size, precision=precision, at_once=batches)
+    _ask(world, model, shared, batch_size=batch_size, precision=precision, at_once=batches)
     own = _said(model, source, share_of(0, world.size, batches), batch_size, precision)
     whole = joined(_together(world, list(own)))
     return whole if count(whole) == len(source) else None
@@ -123,12 +121,12 @@ def in_order(
     Raises:
         ProcessLostError: another process is gone.
     """
-    if world.size == 1 or not can_travel(model) or not isinstance(source, Guarded):
+    shared = _shared(world, model, source)
+    if shared is None:
         return None
-    inputs, _ = next(iter(source.epoch(batch_size=1)))
-    bytes_of_batch = 4 * batch_size * values_of(model, inputs)
+    bytes_of_batch = batch_size * _sample_bytes(model, source)
     at_once = max(world.size, MOST_BYTES // max(1, bytes_of_batch))
-    _ask(world, model, source, batch_size=batch_size, precision=precision, at_once=at_once)
+    _ask(world, model, shared, batch_size=batch_size, precision=precision, at_once=at_once)
 
     def answered() -> Iterator[Tensors]:
         for batches in runs_of(-(-len(source) // batch_size), at_once):
@@ -141,6 +139,19 @@ def in_order(
             yield from said
 
     return answered()
+
+
+def _shared(world: World, model: nn.Module, source: BatchSource) -> Guarded | None:
+    """The source, where other processes can answer for a share of it."""
+    if world.size == 1 or not can_travel(model) or not isinstance(source, Guarded):
+        return None
+    return source
+
+
+def _sample_bytes(model: nn.Module, source: BatchSource) -> int:
+    """What the answers for a sample take, in float32."""
+    inputs, _ = next(iter(source.epoch(batch_size=1)))
+    return 4 * values_of(model, inputs)
 
 
 def runs_of(batches: int, at_once: int) -> Iterator[range]:
@@ -189,10 +200,11 @@ def put_together(
     Raises:
         ProcessLostError: another process is gone, or does not see the file.
     """
-    if world.size == 1 or not can_travel(model) or not isinstance(source, Guarded):
+    shared = _shared(world, model, source)
+    if shared is None:
         return False
     request = {"batch_size": batch_size, "precision": precision}
-    _ask(world, model, source, file=str(path.resolve()), **request)
+    _ask(world, model, shared, file=str(path.resolve()), **request)
     batches = share_of(0, world.size, -(-len(source) // batch_size))
     own = _said(model, source, batches, batch_size, precision)
     mapped = MappedOutputs.opened(path)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from edgespiral.core.errors import ModelError, TargetError
+from edgespiral.core.errors import ModelError, TargetError, first_few
 from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.core.system.files import is_file, make_folder, require_room
 from edgespiral.core.system.outlived import end_group, watch
@@ -28,7 +28,8 @@ from edgespiral.measure.runtimes.conversions import Conversions, Converted, Subj
 from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    import re
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.runtimes.base import Answer, Job
@@ -63,6 +64,29 @@ def in_folders(models: Sequence[Converted]) -> dict[str, Path]:
         for index, model in enumerate(models)
         for name, file in model.files.items()
     }
+
+
+def require_layers_taken(
+    left: Iterable[tuple[str, str]], heavy: re.Pattern[str], model: Path, delegate: str
+) -> None:
+    """Refuse a model of which a delegate leaves layers with weights to other kernels.
+
+    Args:
+        left: the layer and the operator of each thing that it leaves.
+        heavy: the operators of layers with weights.
+        model: that they are of.
+        delegate: in words.
+
+    Raises:
+        TargetError: there are such layers; they are named.
+    """
+    names = [f"{layer} ({operator})" for layer, operator in left if heavy.search(operator)]
+    if names:
+        raise TargetError(
+            f"{delegate} leaves {len(names)} of its layers to other kernels: {first_few(names)}",
+            where=str(model),
+            hint="name another runtime",
+        )
 
 
 class ConvertingRuntime(AgentRuntime):

@@ -2,13 +2,13 @@ import hashlib
 import os
 import resource
 import stat
-import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from small_disk import small_disk
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.system.files import (
@@ -62,15 +62,9 @@ def test_a_full_disk_is_one_clear_error_and_keeps_the_old_content(tmp_path: Path
     assert path.read_text() == "old"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a small disk")
 def test_a_full_disk_is_told_whatever_a_writer_makes_of_it(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("cannot mount a small disk here")
     told = r"a\.bin: cannot write: No space left on device; make room there.* --resume goes on"
-    try:
+    with small_disk(make_folder(tmp_path / "disk"), "64k") as disk:
         with pytest.raises(RuntimeError, match="of another cause"), writing(disk / "a.bin"):
             raise RuntimeError("of another cause")
         with pytest.raises(RunFolderError, match=told), replacing(disk / "a.bin") as temporary:
@@ -80,8 +74,6 @@ def test_a_full_disk_is_told_whatever_a_writer_makes_of_it(tmp_path: Path) -> No
             (disk / "filler").write_bytes(bytes(2**17))
         with pytest.raises(RunFolderError, match="disk: cannot write: No space left on device"):
             require_room(disk)
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_a_missing_folder_is_one_clear_error(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from small_disk import small_disk
 
 from edgespiral.core.errors import MeasurementError, RunFolderError, TargetError
 from edgespiral.measure.transports.local import LocalTransport
@@ -67,23 +68,15 @@ def test_the_work_folder_goes_when_the_work_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs a small disk")
 def test_a_full_place_for_temporary_files_is_named_and_not_the_model(tmp_path: Path) -> None:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip("cannot mount a small disk here")
     (tmp_path / "large.onnx").write_bytes(bytes(2**18))
-    try:
-        with LocalTransport(disk) as transport:
-            with pytest.raises(RunFolderError, match=rf"{disk}/.*: cannot write: No space left"):
-                transport.push(tmp_path / "large.onnx", "model-0/large.onnx")
-            (transport.folder / "model-0/large.onnx").unlink(missing_ok=True)
-            (transport.folder / "small").write_bytes(bytes(2**12))
-            transport.pull("small", tmp_path / "small")
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    (tmp_path / "disk").mkdir()
+    with small_disk(tmp_path / "disk", "64k") as disk, LocalTransport(disk) as transport:
+        with pytest.raises(RunFolderError, match=rf"{disk}/.*: cannot write: No space left"):
+            transport.push(tmp_path / "large.onnx", "model-0/large.onnx")
+        (transport.folder / "model-0/large.onnx").unlink(missing_ok=True)
+        (transport.folder / "small").write_bytes(bytes(2**12))
+        transport.pull("small", tmp_path / "small")
 
 
 def eventually(condition: object) -> bool:

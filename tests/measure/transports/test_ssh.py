@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from devices import Board, Meanwhile
+from small_disk import small_disk
 
 from edgespiral.core.errors import MeasurementError, TargetError
 from edgespiral.measure.profile import TargetProfile
@@ -191,16 +192,10 @@ def test_a_full_device_is_an_error_and_keeps_what_it_had(
 
 
 def test_a_full_file_system_is_an_error(board: Board, large: Path) -> None:
-    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(board.folder)]
-    if subprocess.run(mounted, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this user may not mount a small file system")
-    try:
-        with reached(board) as transport:
-            with pytest.raises(TargetError, match=r"cannot write a: .*No space left on device"):
-                transport.push(large, "a")
-            assert not Path(transport.folder, "a.part").exists()
-    finally:
-        subprocess.run(["umount", str(board.folder)], check=True)
+    with small_disk(board.folder, "1m"), reached(board) as transport:
+        with pytest.raises(TargetError, match=r"cannot write a: .*No space left on device"):
+            transport.push(large, "a")
+        assert not Path(transport.folder, "a.part").exists()
 
 
 def test_a_host_without_a_server_cannot_be_reached(board: Board) -> None:

@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgespiral.core.errors import MissingExtraError, TargetError, first_few
+from edgespiral.core.errors import MissingExtraError
 from edgespiral.measure.runtimes.conversions import Converted
 from edgespiral.measure.runtimes.converting import (
     described,
     float_inputs,
+    require_layers_taken,
     run_converter,
     write_module_request,
 )
@@ -59,11 +60,5 @@ def converted(subject: Subject, folder: Path) -> Converted:
 
 def _require_whole(left: list[dict[str, Any]], model: Path) -> None:
     """Refuse a program of which the delegate runs not all layers with weights."""
-    heavy = [node for node in left if HEAVY.search(node["operator"])]
-    if heavy:
-        names = [f"{node['layer'] or 'no layer'} ({node['operator']})" for node in heavy]
-        raise TargetError(
-            f"XNNPACK leaves {len(heavy)} of its layers to other kernels: {first_few(names)}",
-            where=str(model),
-            hint="name another runtime",
-        )
+    named = ((node["layer"] or "no layer", node["operator"]) for node in left)
+    require_layers_taken(named, HEAVY, model, "XNNPACK")

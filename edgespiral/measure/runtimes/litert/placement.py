@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from edgespiral.core.errors import TargetError, first_few
+from edgespiral.measure.runtimes.converting import require_layers_taken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,14 +50,8 @@ def require_no_layers(left: Iterable[Json], model: Path, delegate: str) -> None:
     Raises:
         TargetError: there are such layers; they are named.
     """
-    heavy = [entry for entry in left if HEAVY.search(entry["op_name"])]
-    if heavy:
-        names = [f"{_layer(entry['name'])} ({entry['op_name']})" for entry in heavy]
-        raise TargetError(
-            f"{delegate} leaves {len(heavy)} of its layers to other kernels: {first_few(names)}",
-            where=str(model),
-            hint="name another runtime",
-        )
+    named = ((_layer(entry["name"]), entry["op_name"]) for entry in left)
+    require_layers_taken(named, HEAVY, model, delegate)
 
 
 def left_over(operators: Sequence[Json]) -> list[Json]:

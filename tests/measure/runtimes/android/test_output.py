@@ -5,24 +5,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from device_states import PIXEL
 
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.runtimes.android.output import perf_test_document, sample_times
 from edgespiral.measure.runtimes.base import Job
 
-PIXEL = """
-scaling_governor=sched_pixel
-scaling_cur_freq=2401000
-scaling_max_freq=2850000
-zone=BIG 61000
-zone=battery 31
-zone=vdroop 2147483647
-low_power=0
-IsStatusOverride: false
-Thermal Status: 0
-Temperature{mValue=39.1, mType=3, mName=VIRTUAL-SKIN, mStatus=0}
-"""
 FACTS = """manufacturer=Google
 model=Pixel 6
 soc=Tensor

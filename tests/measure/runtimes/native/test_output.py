@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from device_states import PIXEL
 
 from edgespiral.core.errors import MeasurementError, TargetError
 from edgespiral.measure.completed import Completed
@@ -14,19 +15,6 @@ from edgespiral.measure.runtimes.native.output import (
     warmup_count,
     whole_sections,
 )
-
-PIXEL = """
-scaling_governor=sched_pixel
-scaling_cur_freq=2401000
-scaling_max_freq=2850000
-zone=BIG 61000
-zone=battery 31
-zone=vdroop 2147483647
-low_power=0
-IsStatusOverride: false
-Thermal Status: 0
-Temperature{mValue=39.1, mType=3, mName=VIRTUAL-SKIN, mStatus=0}
-"""
 
 
 def test_what_comes_before_the_first_mark_belongs_to_no_part() -> None:
