@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -55,9 +56,10 @@ SURVEY_ROUNDS = 8
 # what is only compared are shorter than the profile's, and as many.
 ROUND_SHARE = 1 / 3
 # What a turn is built on is measured at length.
-CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 10
-# Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed.
-LEAST_PROBES = 5
+CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 8
+# Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed. Layers
+# are timed in fewer rounds then, which load nothing anew and weigh little in the fit.
+LEAST_PROBES, LEAST_PROFILED = 5, 2
 # The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
 STALE_SHARE = 0.1
 
@@ -154,8 +156,9 @@ class Candidates:
     unverified: set[Widths] = field(init=False, default_factory=set)
     confirmed: set[Widths] = field(init=False, default_factory=set)
     reused_layers: int = field(init=False, default=0)
-    # The low end of each cut's interval.
+    # The ends of each cut's interval.
     _lowest_ms: dict[Widths, float] = field(init=False, default_factory=dict)
+    _highest_ms: dict[Widths, float] = field(init=False, default_factory=dict)
     _architecture: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -263,6 +266,10 @@ class Candidates:
         self.measure(turn, [widths], rounds=rounds, least=least, round_share=1.0)
         self.confirmed.add(widths)
 
+    def is_within(self, widths: Widths, limit_ms: float) -> bool:
+        """Whether this run has measured a cut whose whole interval is at `limit_ms` or below."""
+        return self._highest_ms.get(widths, math.inf) <= limit_ms
+
     def may_be_within(self, turn: int, widths: Widths, limit_ms: float) -> bool:
         """Whether a measured cut may take `limit_ms` or less: not if its whole interval is above.
 
@@ -281,7 +288,9 @@ class Candidates:
         models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]
         profiles = self.fleet.each(
             lambda index, session: _profiled(
-                session, [self.teacher_onnx, *models], self._rounds(index, SURVEY_ROUNDS)
+                session,
+                [self.teacher_onnx, *models],
+                self._rounds(index, SURVEY_ROUNDS, LEAST_PROFILED),
             )
         )
         self.latencies.add_layers(profiles)
@@ -297,8 +306,9 @@ class Candidates:
     ) -> None:
         before_ms = self.latencies.measured.get(widths)
         self.latencies.add(widths, [speedup.value for speedup in speedups], footprint)
-        highest = [speedup.ci95.high for speedup in speedups]
-        self._lowest_ms[widths] = self.latencies.of_speedups(widths, highest)
+        quickest, slowest = zip(*((s.ci95.high, s.ci95.low) for s in speedups), strict=True)
+        self._lowest_ms[widths] = self.latencies.of_speedups(widths, quickest)
+        self._highest_ms[widths] = self.latencies.of_speedups(widths, slowest)
         if widths not in self.unverified or before_ms is None:
             return
         self.unverified.discard(widths)

@@ -233,8 +233,11 @@ class Planner:
         Raises:
             As `fastest_ms`.
         """
-        latency_ms = self.fastest_ms()
-        if self._candidates.may_be_within(1, self._narrowest, limit_ms):
+        latency_ms, candidates = self.fastest_ms(), self._candidates
+        # What is in doubt is measured at length, which takes a while of a slow model.
+        if candidates.is_within(self._narrowest, limit_ms) or candidates.may_be_within(
+            1, self._narrowest, limit_ms
+        ):
             return None
         measured_ms = self._latencies.measured[self._narrowest]
         return self._out_of_reach(max(latency_ms, measured_ms), self._narrowest)
