@@ -38,7 +38,7 @@ from edgespiral.prune.scoring.divergence import OutputDivergence
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.prune.scoring.select import keep_best
-from edgespiral.spiral.planning.allocate import Choices, allocate, choices
+from edgespiral.spiral.planning.allocate import allocate, choices
 from edgespiral.spiral.planning.importance import samples_at_once
 from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal, layer_shapes
 from edgespiral.spiral.planning.pace import Pace
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
+
+    from edgespiral.spiral.planning.stepping.choices import Choices
 
 MODELS = ("resnet18", "mobilenet_v2", "vit_b_32")
 WHOLE_MODELS = ("resnet50", "vit_b_16")
@@ -101,13 +103,16 @@ def prices(source: PrunableModel, samples: Tensor, seconds: dict[str, float]) ->
 
 
 class Anew(LatencyModel):
-    """A latency model that keeps nothing between predictions."""
+    """A latency model that keeps nothing between predictions, and is asked for each."""
 
     def predict_ms(self, widths: Mapping[str, int]) -> float:
         """Predicted latency at `widths`."""
         for time_of_layer in self._times:
-            time_of_layer.known_ms.clear()
+            time_of_layer.cached_ms.clear()
         return super().predict_ms(widths)
+
+    def terms(self) -> None:
+        """Not by layers: each latency is asked for by itself."""
 
 
 def allocations(source: PrunableModel, seconds: dict[str, float]) -> dict[str, Any]:

@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.prune.prunable import PrunableModel
-    from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.footprints import Footprints
     from edgespiral.spiral.planning.importance import Importance
     from edgespiral.spiral.planning.latencies import Device
     from edgespiral.spiral.planning.screening import Screen
+    from edgespiral.spiral.planning.stepping.choices import Choices
 
 # No group falls below this share of its channels in one turn: importance is additive only for
 # small cuts, and a group that collapses cannot be mended by distillation.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.widths import Widths
 
 if TYPE_CHECKING:
-    from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.spiral.planning.stepping.choices import Choices
 
 UNIFORM_PROBES = (0.75, 0.5, 0.25)
 MIXED_PROBES = 5

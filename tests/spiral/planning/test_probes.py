@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from edgespiral.core.records.widths import Widths
-from edgespiral.spiral.planning.allocate import Choices
 from edgespiral.spiral.planning.probes import probes
+from edgespiral.spiral.planning.stepping.choices import Choices
 
 
 def test_probes_differ_are_allowed_and_are_the_same_again():
