@@ -223,14 +223,14 @@ class LatencyModel:
         constant_ms = float(self._coefficients[-1])
         return LatencyTerms(layers, constant_ms, self.base_widths, self.multiple, scale)
 
-    def _coefficients_of(self, layer: LayerShape) -> Vector:
+    def _coefficients_of(self, layer: LayerShape) -> list[float]:
         assert self._coefficients is not None
         start = FEATURES * self._classes[self._class_of(layer.shape_class, layer.cin)]
         _, grouped, *_ = layer.shape_class
         # A grouped layer's inputs are its outputs.
         seen = np.array([not grouped, not grouped, True, True])
-        own: Vector = self._coefficients[start : start + FEATURES] * seen
-        return own
+        own = self._coefficients[start : start + FEATURES] * seen
+        return [float(coefficient) for coefficient in own]
 
     def weight_count(self, widths: Mapping[str, int]) -> float:
         """How many weights the layers have at `widths`; of grouped ones, one input a channel."""

@@ -156,7 +156,8 @@ class _OnDevice:
 
     def _look(self, layers: Iterable[int]) -> None:
         """Ask anew of some layers."""
-        less, groups = self._terms.less(self._widths), set()
+        less = self._terms.less(self._widths)
+        groups: set[str] = set()
         for index in layers:
             layer = self._terms.layers[index]
             cin, cout = layer.sides(less)

@@ -58,18 +58,23 @@ class Moves:
         """The places of those that a layer sees, and its inputs and outputs more by each."""
         own = [self._by_group[name] for name in layer.groups if name in self._by_group]
         if not own:
-            nothing = np.empty(0)
+            nothing: Vector = np.empty(0)
             return np.empty(0, dtype=np.intp), nothing, nothing
         seen = np.unique(np.concatenate([places for places, _ in own]))
-        sides = []
-        for per_channel in (layer.cin_per_channel, layer.cout_per_channel):
-            more = np.zeros(len(seen))
-            for name, each in per_channel.items():
-                if name in self._by_group:
-                    places, changes = self._by_group[name]
-                    more[np.searchsorted(seen, places)] += each * changes
-            sides.append(more)
-        return seen, *sides
+        return (
+            seen,
+            self._more(seen, layer.cin_per_channel),
+            self._more(seen, layer.cout_per_channel),
+        )
+
+    def _more(self, seen: Places, per_channel: Mapping[str, float]) -> Vector:
+        """Channels that a side of a layer has more by each of the changes that are `seen`."""
+        more: Vector = np.zeros(len(seen))
+        for name, each in per_channel.items():
+            if name in self._by_group:
+                places, changes = self._by_group[name]
+                more[np.searchsorted(seen, places)] += each * changes
+        return more
 
 
 def latencies_after_both(devices: Sequence[LatencyTerms], ups: Moves, downs: Moves) -> Matrix:
