@@ -155,16 +155,16 @@ class FileModel:
         Raises:
             DataError: the file cannot be run on it.
         """
-        hint = f"{self._where} takes {', '.join(self._inputs)}: name the data that it is for"
+        what = "the samples do not fit the model"
+        hint = f"{self._where} takes {', '.join(self._given_names)}: name the data that it is for"
+        own, taken = len(leaves(inputs)), len(self._given_names)
+        if own != taken:
+            many = f"{what}: they have {own} inputs, and not {taken}"
+            raise DataError(many, where=samples, hint=hint)
         try:
             self.values(inputs)
-        except ValueError as error:
-            counts = f"{len(leaves(inputs))} inputs, and not {len(self._given_names)}"
-            what = f"the samples do not fit the model: they have {counts}"
-            raise DataError(what, where=samples, hint=hint) from error
         except ExportError as error:
-            what = f"the samples do not fit the model: {error.what}"
-            raise DataError(what, where=samples, hint=hint) from error
+            raise DataError(f"{what}: {error.what}", where=samples, hint=hint) from error
 
     @contextmanager
     def _running(self) -> Iterator[None]:
