@@ -24,7 +24,7 @@ from edgespiral.models.saved import save_model
 from edgespiral.models.source import source_of
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.sparsity import two_four_masks
-from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
+from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of, share_of_round
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,12 +54,14 @@ if TYPE_CHECKING:
 SURVEY_ROUNDS = 8
 # Loading a model anew moves its latency more than samples of one loading differ, so the rounds of
 # what is only compared are shorter than the profile's, and as many.
-ROUND_SHARE = 1 / 3
+ROUND_SHARE, LEAST_ROUND_SHARE = 1 / 3, 1 / 4
 # What a turn is built on is measured at length.
 CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 8
+LEAST_CONFIRMING_SHARE = 1 / 2
 # Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed. Layers
-# are timed in fewer rounds then, which load nothing anew and weigh little in the fit.
-LEAST_PROBES, LEAST_PROFILED = 5, 2
+# are timed in fewer rounds then, which load nothing anew and weigh little in the fit, and the
+# uniform ones as a whole.
+LEAST_PROBES, LEAST_PROFILED, LEAST_WHOLE = 5, 2, 3
 # The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
 STALE_SHARE = 0.1
 
@@ -208,7 +210,10 @@ class Candidates:
         if is_covered and self.files.precision == "fp32":
             self.latencies.fit()
         else:
-            fresh = [w for w in probes if w not in self.latencies.measured]
+            # Where layers tell nothing, each of them is needed.
+            least = len(probes) if not self.latencies.has_layers else LEAST_WHOLE
+            whole = probes[: rounds_of(len(probes), slowest_ms, least=least)]
+            fresh = [w for w in whole if w not in self.latencies.measured]
             self.measure(turn, fresh, rounds=SURVEY_ROUNDS)
         self.surveyed = True
 
@@ -225,6 +230,7 @@ class Candidates:
         rounds: int,
         least: int = LEAST_ROUNDS,
         round_share: float = ROUND_SHARE,
+        least_share: float = LEAST_ROUND_SHARE,
     ) -> None:
         """Measure cuts in alternation with the teacher, write them down and fit the models.
 
@@ -232,6 +238,7 @@ class Candidates:
             rounds: of models that are quick on a device.
             least: of the slowest.
             round_share: how long each is, of the profile's.
+            least_share: of the slowest.
 
         Raises:
             MeasurementError, TargetError: a device did not answer.
@@ -243,7 +250,7 @@ class Candidates:
                     session,
                     [self.teacher_onnx, *models],
                     self._rounds(index, rounds, least),
-                    round_share,
+                    self._share(index, round_share, least_share),
                 )
             )
             for widths, model, *timings in zip(proposals, models, *answers, strict=True):
@@ -262,8 +269,14 @@ class Candidates:
         Raises:
             MeasurementError, TargetError: a device did not answer.
         """
-        rounds, least = CONFIRMING_ROUNDS, LEAST_CONFIRMING
-        self.measure(turn, [widths], rounds=rounds, least=least, round_share=1.0)
+        self.measure(
+            turn,
+            [widths],
+            rounds=CONFIRMING_ROUNDS,
+            least=LEAST_CONFIRMING,
+            round_share=1.0,
+            least_share=LEAST_CONFIRMING_SHARE,
+        )
         self.confirmed.add(widths)
 
     def is_within(self, widths: Widths, limit_ms: float) -> bool:
@@ -300,6 +313,10 @@ class Candidates:
     def _rounds(self, index: int, wanted: int, least: int = LEAST_ROUNDS) -> int:
         """How many rounds the device at `index` takes."""
         return rounds_of(wanted, self.latencies.devices[index].teacher_ms, least=least)
+
+    def _share(self, index: int, wanted: float, least: float) -> float:
+        """How long a round is on the device at `index`, of the profile's."""
+        return share_of_round(wanted, self.latencies.devices[index].teacher_ms, least=least)
 
     def _learn(
         self, widths: Widths, speedups: Sequence[Ratio], footprint: Footprint | None

@@ -132,6 +132,11 @@ class Latencies:
             added += len(useful)
         return added
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether times of layers are known on every device."""
+        return all(self._profiled)
+
     def fit(self) -> None:
         """Fit the models to all that is known by now."""
         for model, rows, own in zip(self._models, self._profiled, self._own_ms, strict=True):

@@ -15,6 +15,7 @@ from edgespiral.spiral.planning.candidates import (
     LEAST_CONFIRMING,
     LEAST_PROBES,
     LEAST_PROFILED,
+    LEAST_WHOLE,
     SURVEY_ROUNDS,
 )
 from edgespiral.spiral.planning.importance import COMPARED_SAMPLES, FORWARDS_PER_STEP
@@ -109,6 +110,7 @@ def _scoring(pieces: Pieces, work: Work) -> Part:
 def _planning(pieces: Pieces, work: Work) -> Part:
     """The survey is made once, the search in each turn; each device does its own meanwhile."""
     probes = rounds_of(PROBES, work.slowest_ms, least=LEAST_PROBES)
+    whole = rounds_of(PROBES, work.slowest_ms, least=LEAST_WHOLE)
     profiled = rounds_of(SURVEY_ROUNDS, work.slowest_ms, least=LEAST_PROFILED)
     survey = rounds_of(SURVEY_ROUNDS, work.slowest_ms)
     proposals = rounds_of(PROPOSAL_ROUNDS, work.slowest_ms)
@@ -117,7 +119,7 @@ def _planning(pieces: Pieces, work: Work) -> Part:
     once_s = (
         (probes + 1) * pieces.candidate_s
         + _measured(pieces, models=probes + 1, rounds=profiled)
-        + _measured(pieces, models=probes + 1, rounds=survey)
+        + _measured(pieces, models=whole + 1, rounds=survey)
         + _measured(pieces, models=2, rounds=proposals)
     )
     turn_s = (
