@@ -48,6 +48,7 @@ from edgespiral.distill.settings import (
     fitting_batch,
     precision_of,
     steps_of,
+    usual_batch,
 )
 from edgespiral.distill.trainer import train
 from edgespiral.models.accept import unwrapped
@@ -74,7 +75,6 @@ WEIGHTS, RECORD, PLAN, CHECKPOINT = (
 PASSES, LEAST_STEPS = 8.0, 400
 # Of the rate of random weights, where a training begins from others; never compared with others.
 FINE_TUNING_SHARE = 0.1
-BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 
 
 class TrainedTeacher(Record):
@@ -209,12 +209,11 @@ def default_settings(
         UsageError: one is out of range.
     """
     named = options or {}
-    usual_batch = BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH
     if batch_size is None:
         accumulate = named.get("accumulate", 1)
-        batch = fitting_batch(usual_batch, samples, accumulate=accumulate)
+        batch = fitting_batch(samples, accumulate=accumulate)
         # Goyal et al. 2017, section 2.1: the rate in proportion to the batch.
-        rate_share *= batch / usual_batch
+        rate_share *= batch / usual_batch(samples, accumulate=accumulate)
     else:
         batch = batch_size
     steps_per_pass = max(1, samples // max(batch, 1))
@@ -245,7 +244,7 @@ def _course(
         is_asked: whether the size of a batch was.
     """
     samples, batch = len(splits.train), settings.batch_size
-    if not is_asked and batch < BATCH_OF_SMALL_SETS:
+    if not is_asked and batch < usual_batch(samples, accumulate=settings.accumulate):
         yield few_samples(samples, batch)
     steps = steps_of(settings, samples)
     yield (

@@ -18,6 +18,7 @@ AUTO = "auto"
 DISTILLATION_WARMUP = 0.1
 # Batches that an epoch has at least, where nothing else is asked for, and samples of the least one.
 LEAST_BATCHES, LEAST_BATCH = 4, 2
+BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
 # How a training is computed, of which no checkpoint is.
 MEANS = frozenset({"compiles", "shards_teachers"})
 # Fields that came later: checkpoints of before, which lack them, go on where they are not set.
@@ -92,7 +93,7 @@ class TrainSettings:
     """
 
     epochs: float
-    batch_size: int = 128
+    batch_size: int = BATCH
     learning_rate: float = DEFAULTS["sgd"].teacher_rate
     optimizer: str = "sgd"
     momentum: float = 0.9
@@ -262,21 +263,35 @@ def steps_of(settings: TrainSettings, samples: int) -> int:
     return max(1, round(settings.epochs * per_epoch))
 
 
-def fitting_batch(usual: int, samples: int, *, accumulate: int = 1) -> int:
-    """How many of `samples` are a batch where nobody says: `usual`, or less where they are few.
-
-    It is halved until they fill some batches, so that an epoch is more than a step.
+def usual_batch(samples: int, *, accumulate: int = 1) -> int:
+    """How many samples are a batch where nobody says and there are enough to fill some.
 
     Args:
-        usual: a batch of plenty of samples.
         samples: how many there are to train on.
         accumulate: in how many parts a batch goes through the model.
 
     Example:
-        >>> fitting_batch(128, 60_000), fitting_batch(128, 46)
-        (128, 8)
+        >>> usual_batch(60_000), usual_batch(1500), usual_batch(1500, accumulate=32)
+        (128, 32, 128)
     """
-    size = usual
+    fills_parts = LEAST_BATCH * accumulate <= BATCH_OF_SMALL_SETS
+    return BATCH_OF_SMALL_SETS if samples < SMALL_SET and fills_parts else BATCH
+
+
+def fitting_batch(samples: int, *, accumulate: int = 1) -> int:
+    """How many of `samples` are a batch where nobody says: the usual one, or less of very few.
+
+    It is halved until they fill some batches, so that an epoch is more than a step.
+
+    Args:
+        samples: how many there are to train on.
+        accumulate: in how many parts a batch goes through the model.
+
+    Example:
+        >>> fitting_batch(60_000), fitting_batch(1500), fitting_batch(46)
+        (128, 32, 8)
+    """
+    size = usual_batch(samples, accumulate=accumulate)
     while samples < LEAST_BATCHES * size and size % (2 * LEAST_BATCH * accumulate) == 0:
         size //= 2
     return size

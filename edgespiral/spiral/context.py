@@ -133,7 +133,7 @@ class RunContext:
             self.listener,
             self.teacher.model if self.other_teacher is None else self.other_teacher,
             plan.teacher,
-            training_settings(plan, self.teacher.model, len(self.splits.train)),
+            training_settings(plan, self.teacher.model, len(self.splits.train), self.task),
             self.out / OUTPUTS,
             self.training,
             plan.shared,

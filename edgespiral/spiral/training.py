@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from edgespiral.distill.own_training import Training
     from edgespiral.spiral.plan import Plan
+    from edgespiral.tasks.base import Task
 
 
 def batch_of(plan: Plan, samples: int) -> int:
     """How many samples are a batch of `samples` to train on.
 
-    It is what the plan says. Where the plan says nothing and the samples are few, the usual batch
-    is halved until they fill some.
+    It is what the plan says; where the plan says nothing, what suits so many samples.
 
     Example:
         >>> from edgespiral import Plan
@@ -33,25 +33,27 @@ def batch_of(plan: Plan, samples: int) -> int:
     """
     if "batch_size" in plan.model_fields_set:
         return plan.batch_size
-    return fitting_batch(plan.batch_size, samples, accumulate=plan.accumulate)
+    return fitting_batch(samples, accumulate=plan.accumulate)
 
 
-def training_settings(plan: Plan, teacher: nn.Module, samples: int) -> TrainSettings:
+def training_settings(plan: Plan, teacher: nn.Module, samples: int, task: Task) -> TrainSettings:
     """Of a training of all of the run's epochs.
 
     Args:
         plan: what it leaves open is as it is for distillation.
         teacher: by whose layers the optimizer is chosen.
         samples: how many there are to train on.
+        task: whose temperature is taken where the plan says none.
 
     Raises:
         UsageError: settings contradict each other.
     """
+    is_stated = "temperature" in plan.model_fields_set
     settings = TrainSettings.for_distillation(
         epochs=plan.epochs,
         batch_size=batch_of(plan, samples),
         learning_rate=plan.learning_rate,
-        temperature=plan.temperature,
+        temperature=plan.temperature if is_stated else task.temperature,
         alpha=plan.alpha,
         seed=plan.seed,
         optimizer=named_optimizer(plan.optimizer, teacher).name,
@@ -70,18 +72,21 @@ def training_settings(plan: Plan, teacher: nn.Module, samples: int) -> TrainSett
     )
 
 
-def check_training(plan: Plan, teacher: nn.Module, training: Training, samples: int) -> None:
+def check_training(
+    plan: Plan, teacher: nn.Module, training: Training, samples: int, task: Task
+) -> None:
     """Refuse, before time is spent, what no student of `teacher` could be trained with.
 
     Args:
         samples: how many there are to train on.
+        task: of the run.
 
     Raises:
         UsageError: settings contradict each other, a pattern freezes nothing, a teacher is to be
             shared out among one process, or the criterion needs a penalty that a loop of the user's
             would not have.
     """
-    training_settings(plan, teacher, samples)
+    training_settings(plan, teacher, samples, task)
     check_freezing(teacher, plan.freeze)
     if plan.shard_teacher and (present().size == 1 or not isinstance(training, TrainingStep)):
         raise UsageError(

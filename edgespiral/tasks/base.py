@@ -51,6 +51,7 @@ class Task:
         counted: what `rightness` is a share of, in words.
         timed: what of a model is trained, cut and timed, in words, where that is not all of it.
         main_output: of a model that returns a mapping, the entry that is the outputs.
+        temperature: what outputs are divided by where they teach, unless a plan says another.
         part_names: of the parts that a model runs in, where `parts` takes it apart.
         output_name: what an ONNX file calls the outputs, where they are one tensor.
 
@@ -74,6 +75,7 @@ class Task:
     beside: tuple[Metric, ...] = ()
     counted = "samples"
     timed = ""
+    temperature = 4.0
     main_output: str | None = None
     part_names: tuple[str, ...] = ()
     output_name = "output"

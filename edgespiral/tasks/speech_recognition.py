@@ -41,6 +41,9 @@ class SpeechRecognition(Task):
     beside = (CER,)
     counted = "transcripts"
     output_name = "logits"
+    # Nearly all frames are blanks that a teacher is sure of. Softened, they weigh most, and a
+    # student learns to say nothing (docs/training.md).
+    temperature = 1.0
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Negative logarithm of each transcript's probability, in nats a frame."""

@@ -32,7 +32,10 @@ class TrainingFields(Record):
         group=DISTILLATION,
     )
     temperature: Positive = plan_field(
-        4.0, "Softens the outputs of both nets in the distillation loss.", group=DISTILLATION
+        4.0,
+        "Softens the outputs of both nets in the distillation loss.",
+        shown="4, 1 for speech recognition",
+        group=DISTILLATION,
     )
     alpha: Annotated[float, Field(ge=0, le=1)] = plan_field(
         0.9, "Weight of the teacher against the labels, from 0 to 1.", group=DISTILLATION
@@ -41,7 +44,7 @@ class TrainingFields(Record):
         128,
         "Samples a step.",
         pages="[training.md](training.md#few-samples)",
-        shown="128, fewer where training samples are few",
+        shown="128; 32 below 10,000 training samples, fewer where these are very few",
         group=DISTILLATION,
     )
     learning_rate: Positive | None = plan_field(

@@ -86,7 +86,7 @@ def opened(
             _clear(out)
             teacher = traced_teacher(model, splits, listener)
             kernels = _checked(plan, teacher, profiles, listener)
-            check_training(plan, teacher.model, request.training, len(splits.train))
+            check_training(plan, teacher.model, request.training, len(splits.train), task)
             other = _beside(plan, teacher.model, splits, task)
             begun = begun_journal(
                 plan,

@@ -20,7 +20,7 @@ def test_each_step_takes_some_time_and_changes_nothing(digits_plan: Plan, tmp_pa
     teacher = traced_teacher(load_model_for(splits, digits_plan.model), splits, Silent())
     before = {name: value.clone() for name, value in teacher.model.state_dict().items()}
     half = {group.name: 16 for group in teacher.groups}
-    settings = training_settings(digits_plan, teacher.model, len(splits.train))
+    settings = training_settings(digits_plan, teacher.model, len(splits.train), CLASSIFICATION)
     trial = Trial(teacher, half, splits, CLASSIFICATION, settings, USUAL, tmp_path)
     with Fleet.of([load_profile("host-cpu")]) as fleet:
         pieces = trial.pieces(fleet)
