@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.onnx_graph import all_tensors, subgraphs
+from edgespiral.core.onnx_graph import all_nodes, all_tensors
 from edgespiral.core.records.measurement import PartLatency
 from edgespiral.core.records.parts import part_files, part_path
 from edgespiral.core.statistics.stats import summarise
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import GraphProto, ModelProto, TensorProto
 
     from edgespiral.core.records.measurement import LayerLatency
     from edgespiral.core.records.schema import Precision
@@ -241,7 +241,7 @@ def precision_of(path: Path) -> Precision:
         ModelError: it cannot be read.
     """
     graph = read_proto(path).graph
-    if any(node.op_type in QUANTISED for node in _all_nodes(graph)):
+    if any(node.op_type in QUANTISED for node in all_nodes(graph)):
         return "int8"
     sizes = _weights_by_type(graph)
     return "fp16" if sizes[FLOAT16] and sizes[FLOAT16] >= sizes[FLOAT] else "fp32"
@@ -269,14 +269,6 @@ def _weights_by_type(graph: GraphProto) -> dict[int, int]:
         if tensor.data_type in sizes:
             sizes[tensor.data_type] += math.prod(tensor.dims)
     return sizes
-
-
-def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """The nodes of a graph and of those in its nodes: the branches of an If, the body of a Loop."""
-    for node in graph.node:
-        yield node
-        for part in subgraphs(node):
-            yield from _all_nodes(part)
 
 
 def external_names(content: bytes, path: Path) -> list[str]:

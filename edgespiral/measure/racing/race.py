@@ -6,9 +6,11 @@ one of them runs. They take turns in short passes, in a shuffled order, so that 
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import os
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from threading import Semaphore, Thread
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import (
@@ -64,6 +66,11 @@ class _Lane:
         except OWN_FAULTS as error:
             self.measurement, self.refused = None, _reason(error)
 
+    def prepare(self, free: Semaphore) -> None:
+        """Have the model converted while `free` lets it; what no row can tell is met again."""
+        with free, suppress(Exception):
+            self.attempt(lambda: self.session.prepare([self.model]))
+
     def judge(self, judge: Judge) -> None:
         """Compare what it computes there with what it computes here."""
         self.parity = judge(self.session, self.model, self.precision)
@@ -107,12 +114,26 @@ def race(
             written = precision_label(file, precision_of(file))
             precision = entrant.precision if written == "fp32" else written
             lanes.append(_Lane(entrant, session, file, precision))
+        _prepare(lanes)
         for lane in lanes:
             lane.attempt(partial(lane.judge, judge))
         for order in orders(len(lanes), passes):
             for index in order:
                 lanes[index].attempt(lanes[index].measure)
     return _result(lanes, model, samples)
+
+
+def _prepare(lanes: Sequence[_Lane]) -> None:
+    """Have all models converted at the same time, as long as nothing is timed.
+
+    By daemons, so that Ctrl-C ends the program without them.
+    """
+    free = Semaphore(os.cpu_count() or 1)
+    threads = [Thread(target=lane.prepare, args=(free,), daemon=True) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def _result(lanes: Sequence[_Lane], model: Path, samples: str) -> Race:
