@@ -1,5 +1,8 @@
 """ExecuTorch through a session: made here of a module that lies beside the file."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +14,9 @@ from onnx import TensorProto, helper
 
 from edgespiral.core.errors import MissingExtraError, ModelError, TargetError
 from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.runtimes.agent_answer import AGENT
 from edgespiral.measure.runtimes.executorch import convert
+from edgespiral.measure.runtimes.executorch.runtime import EXECUTORCH_AGENT
 from edgespiral.measure.session import Session
 from edgespiral.measure.tiny import write_tiny_model, write_tiny_module
 
@@ -147,3 +152,36 @@ def test_a_layer_whose_operator_it_lacks_is_named(profile: TargetProfile, tmp_pa
         pytest.raises(ModelError, match=told),
     ):
         session.measure([model])
+
+
+@pytest.mark.parametrize(
+    ("wants", "imported"),
+    [
+        ("import executorch.exir._warnings", "without the exporter"),
+        ("from executorch.exir import capture", "with the exporter"),
+    ],
+)
+def test_the_exporter_is_imported_only_where_the_bindings_need_it(
+    tmp_path: Path, wants: str, imported: str
+) -> None:
+    files = {
+        "exir/__init__.py": "capture = 'with the exporter'",
+        "exir/_warnings.py": "",
+        "runtime.py": "",
+        "extension/pybindings/portable_lib.py": wants,
+    }
+    for name, text in files.items():
+        file = tmp_path / "executorch" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    program = (
+        "import sys; from executorch_agent import _bindings; _bindings(); "
+        "exporter = sys.modules['executorch.exir']; "
+        "print(getattr(exporter, 'capture', 'without the exporter'))"
+    )
+    for agent in (AGENT, EXECUTORCH_AGENT):
+        shutil.copy(agent, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == imported, done.stderr
