@@ -2,6 +2,7 @@
 
 Each runtime has a process of its own, since two in one would fight for its threads, and at any time
 one of them runs. They take turns in short passes, in a shuffled order, so that a drift meets all.
+What is beaten by far is not asked again.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 # As many rounds as a target's own measurement has by default.
 PASSES, ROUNDS_A_PASS = 5, 5
+# What another is so many times as fast as for certain, after so many passes, cannot win.
+BEATEN_BY, LEAST_PASSES = 1.5, 2
 # What keeps a runtime from running a model, and no other from doing so.
 OWN_FAULTS = (ExportError, MeasurementError, MissingExtraError, ModelError, TargetError)
 
@@ -54,6 +57,7 @@ class _Lane:
     parity: OutputParity | None = None
     measurement: Measurement | None = None
     refused: str | None = None
+    is_beaten: bool = False
 
     def attempt(self, step: Callable[[], None]) -> None:
         """Do a step, unless one before it failed; what fails is a row without a figure."""
@@ -100,7 +104,8 @@ def race(
             `ExportError` where they are too far.
         samples: what `judge` compares on, in words.
         shapes: as for `Session`.
-        passes: turns that each has, of `ROUNDS_A_PASS` rounds.
+        passes: turns that each has, of `ROUNDS_A_PASS` rounds; fewer where another is
+            `BEATEN_BY` times as fast for certain.
 
     Raises:
         MeasurementError: none runs the model.
@@ -117,9 +122,12 @@ def race(
         _prepare(lanes)
         for lane in lanes:
             lane.attempt(partial(lane.judge, judge))
-        for order in orders(len(lanes), passes):
+        for done, order in enumerate(orders(len(lanes), passes)):
+            if done >= LEAST_PASSES:
+                _leave_out_beaten(lanes)
             for index in order:
-                lanes[index].attempt(lanes[index].measure)
+                if not lanes[index].is_beaten:
+                    lanes[index].attempt(lanes[index].measure)
     return _result(lanes, model, samples)
 
 
@@ -134,6 +142,21 @@ def _prepare(lanes: Sequence[_Lane]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+
+
+def _leave_out_beaten(lanes: Sequence[_Lane]) -> None:
+    """Let who is beaten by far take no more turns, but for the one that all are compared with."""
+    timed = [
+        (lane, lane.measurement)
+        for lane in lanes
+        if lane.measurement is not None and not lane.is_beaten
+    ]
+    if not timed:
+        return
+    fastest = min((own for _, own in timed), key=lambda own: own.stats.p50_ms)
+    for lane, own in timed[1:]:
+        ahead = paired_ratio(own.rounds_ms, fastest.rounds_ms)
+        lane.is_beaten = ahead.ci95.low > BEATEN_BY
 
 
 def _result(lanes: Sequence[_Lane], model: Path, samples: str) -> Race:
@@ -160,7 +183,8 @@ def _row(lane: _Lane, reference: Measurement) -> RaceRow:
     measurement = lane.measurement
     speedup = None
     if measurement is not None and measurement is not reference:
-        speedup = paired_ratio(reference.rounds_ms, measurement.rounds_ms)
+        sides = reference.rounds_ms, measurement.rounds_ms
+        speedup = paired_ratio(*(side[: min(map(len, sides))] for side in sides))
     return RaceRow(
         runtime=lane.entrant.profile.runtime.kind,
         precision=measurement.fingerprint.precision if measurement else lane.precision,
