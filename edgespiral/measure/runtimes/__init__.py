@@ -23,6 +23,7 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
         "converting",
         "given_module",
         "native",
+        "operators",
         "weighted_layers",
     ),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),
