@@ -158,14 +158,14 @@ def test_a_layer_whose_operator_it_lacks_is_named(profile: TargetProfile, tmp_pa
     ("wants", "imported"),
     [
         ("import executorch.exir._warnings", "without the exporter"),
-        ("from executorch.exir import capture", "with the exporter"),
+        ("from executorch.exir import known", "with the exporter"),
     ],
 )
 def test_the_exporter_is_imported_only_where_the_bindings_need_it(
     tmp_path: Path, wants: str, imported: str
 ) -> None:
     files = {
-        "exir/__init__.py": "capture = 'with the exporter'",
+        "exir/__init__.py": "known = 'with the exporter'",
         "exir/_warnings.py": "",
         "runtime.py": "",
         "extension/pybindings/portable_lib.py": wants,
@@ -177,7 +177,7 @@ def test_the_exporter_is_imported_only_where_the_bindings_need_it(
     program = (
         "import sys; from executorch_agent import _bindings; _bindings(); "
         "exporter = sys.modules['executorch.exir']; "
-        "print(getattr(exporter, 'capture', 'without the exporter'))"
+        "print(getattr(exporter, 'known', 'without the exporter'))"
     )
     for agent in (AGENT, EXECUTORCH_AGENT):
         shutil.copy(agent, tmp_path)
