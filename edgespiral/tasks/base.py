@@ -75,7 +75,7 @@ class Task:
     beside: tuple[Metric, ...] = ()
     counted = "samples"
     timed = ""
-    temperature = 4.0
+    temperature: float = 4.0
     main_output: str | None = None
     part_names: tuple[str, ...] = ()
     output_name = "output"
@@ -380,5 +380,11 @@ def require_task(task: object, where: str) -> Task:
             f"{type(task).__name__} has an output_name that is no name: {task.output_name!r}",
             where=where,
             hint='leave it out, or set a text such as output_name = "depth"',
+        )
+    if not isinstance(task.temperature, int | float) or not 0 < task.temperature < math.inf:
+        raise UsageError(
+            f"{type(task).__name__} has a temperature that is none: {task.temperature!r}",
+            where=where,
+            hint="leave it out, or set a number above 0",
         )
     return task

@@ -57,6 +57,15 @@ def test_what_is_no_task_is_told():
         require_task({}, "task")
 
 
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), "warm", None])
+def test_a_temperature_that_is_none_is_told(value):
+    class Frozen(type(CLASSIFICATION)):
+        temperature = value
+
+    with pytest.raises(UsageError, match="task: Frozen has a temperature that is none"):
+        require_task(Frozen(), "task")
+
+
 def test_an_output_name_that_is_none_is_told():
     class Unnamed(type(CLASSIFICATION)):
         output_name = 3

@@ -41,6 +41,7 @@ class OwnTask(Task):
         self.metric, self.counted, self.timed = task.metric, task.counted, task.timed
         self.main_output, self.beside = task.main_output, task.beside
         self.part_names = task.part_names
+        self.temperature = task.temperature
         self.output_name = task.output_name
 
     def sample_losses(self, outputs: Tensors, targets: Tensors) -> Tensor:

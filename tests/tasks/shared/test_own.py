@@ -20,7 +20,7 @@ class Distance(Task):
     """Mean distance; each method fails, or returns what it is told to."""
 
     metric = Metric(name="distance", unit="", higher_is_better=False)
-    counted, main_output, output_name = "rows", "far", "metres"
+    counted, main_output, output_name, temperature = "rows", "far", "metres", 2.0
     part_names = ("far", "near")
     raises: BaseException | None = None
     answer: object = None
@@ -146,6 +146,7 @@ def test_every_method_of_a_task_has_its_boundary():
         "main_output",
         "output_name",
         "part_names",
+        "temperature",
         "asks_in_order",  # told by which methods a task has of its own
     }
     assert methods - attributes == set(CALLS)
@@ -159,7 +160,7 @@ def test_a_task_answers_through_its_boundary_as_it_does_itself(method):
     call = CALLS[method]
     assert str(call(own)) == str(call(task))
     assert (own.metric, own.counted, own.main_output) == (task.metric, "rows", "far")
-    assert (own.beside, own.output_name) == (task.beside, "metres")
+    assert (own.beside, own.output_name, own.temperature) == (task.beside, "metres", 2.0)
     assert own.part_names == task.part_names == ("far", "near")
 
 
