@@ -12,7 +12,7 @@ from torch import nn
 
 from edgespiral.core.system.stopping import SIGNALS, STOP, Stop
 
-pytest_plugins = ("devices", "together")
+pytest_plugins = ("devices", "made_once", "together")
 
 # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -18,7 +18,7 @@ from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.core.nested import rows
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.parity import file_score
 from edgespiral.models import load_model
 from edgespiral.models.calling import call
@@ -41,7 +41,7 @@ def teacher():
     torch.manual_seed(0)
     model = load_model(f"{FILE}:Net", classes=0, input_shape=())
     settings = TrainSettings(epochs=8.0, batch_size=32, learning_rate=0.02)
-    train(model, load(f"{FILE}:by_name"), settings, task=tasks.load(TASK))
+    train(model, load(f"{FILE}:by_name"), settings, Objective(tasks.load(TASK)))
     return model
 
 

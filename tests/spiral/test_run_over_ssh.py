@@ -16,7 +16,7 @@ from edgespiral.core.errors import ExitCode
 from edgespiral.core.records.events import Outcome
 from edgespiral.core.system.files import sha256_file
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.measure.engine_files import written_record
 from edgespiral.measure.transports.base import DeviceLostError
 from edgespiral.models import build
@@ -53,7 +53,7 @@ def small(digits):
     """A small teacher that knows a little."""
     torch.manual_seed(0)
     model = build("resnet8", classes=10, input_shape=digits.input_shape)
-    train(model, digits, TrainSettings(epochs=1.0), task=CLASSIFICATION)
+    train(model, digits, TrainSettings(epochs=1.0), Objective(CLASSIFICATION))
     return model
 
 

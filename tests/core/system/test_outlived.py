@@ -15,8 +15,9 @@ pipe = int(sys.argv[1])
 with watch() as tie:
     command = ["/bin/sh", "-c", f"sleep 600 & echo ready >/dev/fd/{pipe}; wait"]
     process = subprocess.Popen(command, pass_fds=[pipe], start_new_session=True)
-    os.close(pipe)
     tie(process)
+    os.write(pipe, b"tied\\n")
+    os.close(pipe)
     process.wait()
 """
 
@@ -27,7 +28,7 @@ def test_all_of_a_group_ends_with_a_process_that_is_killed() -> None:
     parent = subprocess.Popen(command, pass_fds=[writes])
     os.close(writes)
     with open(reads, "rb") as said:  # noqa: PTH123 (a descriptor has no path)
-        assert said.readline() == b"ready\n"
+        assert {said.readline(), said.readline()} == {b"ready\n", b"tied\n"}
         parent.send_signal(signal.SIGKILL)
         # Its end is read once nobody holds the pipe: the shell and what it has started are gone.
         assert said.read() == b""
