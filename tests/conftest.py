@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm_python
 from tiers import place, tier
 from torch import nn
 
@@ -28,6 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         found = tier(item.path.relative_to(here), frozenset(item.fixturenames), marks)
         if found is not None:
             item.add_marker(found)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Spare the processes of whole runs their imports, before a fixture begins one."""
+    warm_python.use(item.path.relative_to(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)
