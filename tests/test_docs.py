@@ -175,9 +175,10 @@ def with_short_rounds(targets: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["first-hour.md", "guides/own-model.md", "guides/own-data.md"])
 def test_what_is_to_be_copied_runs(page: str, tmp_path: Path) -> None:
-    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    if page.startswith("guides/"):  # the first hour is as a reader's
-        environment["EDGESPIRAL_TARGETS"] = str(with_short_rounds(tmp_path / "quick"))
+    environment = {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "EDGESPIRAL_TARGETS": str(with_short_rounds(tmp_path / "quick")),
+    }
     ran = 0
     for block in FENCE.finditer((DOCS / page).read_text("utf-8")):
         file = NAME.match(block["text"])

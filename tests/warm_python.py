@@ -10,6 +10,7 @@ programs in them. Tests of how such processes begin and end have plain ones (`RU
 from __future__ import annotations
 
 import atexit
+import io
 import json
 import os
 import runpy
@@ -24,8 +25,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
 
-# Where tests of whole runs are, below the folder of the tests.
-RUNS = ("spiral", "cli", "test_api.py", "test_docs.py", "test_doctests.py", "test_examples.py")
+# Where tests of whole runs and of what is measured are, below the folder of the tests.
+RUNS = (
+    *("spiral", "cli", "gate", "measure/racing", "measure/stages", "measure/targets"),
+    *("measure/test_fleet.py", "measure/test_session.py", "test_api.py", "test_docs.py"),
+    *("test_doctests.py", "test_examples.py"),
+)
 AGENTS, MODELS = ("numpy", "onnxruntime"), ("torch", "safetensors.torch")
 STREAMS = 3
 MOST_BYTES = 1 << 20
@@ -43,7 +48,7 @@ class Warm:
 
 def use(path: Path) -> None:
     """Fork processes in the tests of the file `path`, below the folder of the tests, or do not."""
-    Warm.is_on = path.parts[0] in RUNS
+    Warm.is_on = any(path.is_relative_to(place) for place in RUNS)
     if Warm.is_on:
         _install()
 
@@ -201,9 +206,9 @@ def _become(asked: dict[str, Any], streams: list[int]) -> NoReturn:
 
 def _ended_with(argv: list[str]) -> int:
     tempfile.tempdir = None
-    sys.stdin, sys.stdout, sys.stderr = (
-        os.fdopen(number, mode, closefd=False) for number, mode in enumerate("rww")
-    )
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)
+    plain = os.fdopen(2, "wb", buffering=0, closefd=False)
+    sys.stderr = io.TextIOWrapper(plain, errors="backslashreplace", write_through=True)
     try:
         if argv[1].endswith(".py"):
             sys.argv = argv[1:]
@@ -220,7 +225,6 @@ def _ended_with(argv: list[str]) -> int:
         return 1
     finally:
         sys.stdout.flush()
-        sys.stderr.flush()
     return 0
 
 

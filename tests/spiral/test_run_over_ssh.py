@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from quick_runs import PLAIN
 from rich.console import Console
 from safetensors.torch import save_model
 
@@ -72,7 +73,7 @@ def test_a_run_survives_a_restart_and_the_loss_of_its_device(
     save_model(small, str(tmp_path / "weights.safetensors"))
     given = {"model": "resnet8", "data": "digits", "weights": tmp_path / "weights.safetensors"}
     target = write_target(tmp_path, board, "onnxruntime")
-    plan = load_plan(None, {**given, "target": target, **OPTIONS})
+    plan = load_plan(None, {**given, **PLAIN, "target": target, **OPTIONS})
     out, journal, console = tmp_path / "run", tmp_path / "run/journal.jsonl", Console(record=True)
 
     def restart() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import command
-from quick_runs import QUICK, flags
+from quick_runs import PLAIN, QUICK, flags
 
 from edgespiral import api, models, tasks
 from edgespiral.core.errors import DataError, RunFolderError, UsageError
@@ -34,7 +34,7 @@ def test_segmentation_is_trained_and_compressed_from_the_command_line(tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert "mIoU" in trained.stdout
     weights = teacher / "weights.safetensors"
-    more = ("--weights", weights, "--out", run, *flags(OPTIONS))
+    more = ("--weights", weights, "--out", run, *flags(OPTIONS | PLAIN))
     done = command("compress", "unet-small", *words, *more)
     assert done.returncode == 0, done.stderr
     assert "mIoU %" in done.stdout
