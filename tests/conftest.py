@@ -1,5 +1,6 @@
 """What every test may ask for; devices are in tests/devices."""
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         found = tier(item.path.relative_to(here), frozenset(item.fixturenames), marks)
         if found is not None:
             item.add_marker(found)
+
+
+def pytest_collection_finish() -> None:
+    """Spare later collections of garbage all that is imported and collected, which stays."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(tryfirst=True)

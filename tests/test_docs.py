@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -76,9 +77,15 @@ def commands(page: str) -> Iterator[list[str]]:
             yield shlex.split(line)[1:]
 
 
+@cache
+def command_line() -> Any:
+    """The command line as its parser has it, which takes long to make."""
+    return typer.main.get_command(app)
+
+
 def refusal(words: list[str]) -> str | None:
     """What the command line's parser has against a command. Nothing is run."""
-    command: Any = typer.main.get_command(app)
+    command = command_line()
     context, rest = typer.Context(command, info_name="edgespiral"), list(words)
     while hasattr(command, "commands"):
         if not rest or rest[0] not in command.commands:

@@ -7,16 +7,14 @@ from torch import nn
 
 from edgespiral import data, models
 from edgespiral.core.errors import DataError, ModelError, RunFolderError, TrainingError
-from edgespiral.distill.batchnorm import (
-    batchnorm_scales,
-    flush_subnormals,
-    recalibrate_batchnorm,
-)
+from edgespiral.distill.batchnorm import batchnorm_scales, flush_subnormals, recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.trainer import Objective, train
 from edgespiral.tasks.classification import CLASSIFICATION
 
+# What is minimised where nobody teaches.
+TARGETS = Objective(CLASSIFICATION)
 SETTINGS = TrainSettings(epochs=2.5, batch_size=64, learning_rate=0.1, seed=3)
 STEPS = 45
 
@@ -61,9 +59,7 @@ def ctrl_c():
 
 def test_training_learns_and_reports(splits):
     model, seen = fresh(), []
-    report = train(
-        model, splits, replace(SETTINGS, epochs=6), Objective(CLASSIFICATION), progress=seen.append
-    )
+    report = train(model, splits, replace(SETTINGS, epochs=6), TARGETS, progress=seen.append)
     assert score(model, splits.validation, task=CLASSIFICATION) > 85
     assert report.steps == 108
     assert report.seconds > 0
@@ -84,21 +80,19 @@ def half_of(model):
 def test_masked_weights_stay_zero_and_a_killed_run_goes_on_bit_for_bit(splits, tmp_path):
     masks = half_of(fresh())
     whole, killed, resumed = fresh(), fresh(), fresh()
-    train(whole, splits, SETTINGS, Objective(CLASSIFICATION), masks=masks)
+    train(whole, splits, SETTINGS, TARGETS, masks=masks)
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(KeyboardInterrupt):
         train(
             killed,
             splits,
             SETTINGS,
-            Objective(CLASSIFICATION),
+            TARGETS,
             masks=masks,
             checkpoint=path,
             progress=stop_at(20, ctrl_c),
         )
-    report = train(
-        resumed, splits, SETTINGS, Objective(CLASSIFICATION), masks=masks, checkpoint=path
-    )
+    report = train(resumed, splits, SETTINGS, TARGETS, masks=masks, checkpoint=path)
     assert report.resumed_at_step == 20
     assert_identical(resumed, whole)
     for name, mask in masks.items():
@@ -108,22 +102,15 @@ def test_masked_weights_stay_zero_and_a_killed_run_goes_on_bit_for_bit(splits, t
 def test_a_checkpoint_of_other_masks_is_refused(splits, tmp_path):
     path = tmp_path / "checkpoint.pt"
     settings = replace(SETTINGS, epochs=0.1)
-    train(
-        fresh(),
-        splits,
-        settings,
-        Objective(CLASSIFICATION),
-        masks=half_of(fresh()),
-        checkpoint=path,
-    )
+    train(fresh(), splits, settings, TARGETS, masks=half_of(fresh()), checkpoint=path)
     with pytest.raises(RunFolderError, match="other settings"):
-        train(fresh(), splits, settings, Objective(CLASSIFICATION), checkpoint=path)
+        train(fresh(), splits, settings, TARGETS, checkpoint=path)
 
 
 def test_the_penalty_on_scales_shrinks_them(splits):
     plain, pressed = fresh(), fresh()
-    train(plain, splits, replace(SETTINGS, epochs=1), Objective(CLASSIFICATION))
-    train(pressed, splits, replace(SETTINGS, epochs=1, scale_l1=0.05), Objective(CLASSIFICATION))
+    train(plain, splits, replace(SETTINGS, epochs=1), TARGETS)
+    train(pressed, splits, replace(SETTINGS, epochs=1, scale_l1=0.05), TARGETS)
     means = [
         float(torch.cat([s.detach().abs() for s in batchnorm_scales(model)]).mean())
         for model in (plain, pressed)
@@ -132,13 +119,8 @@ def test_the_penalty_on_scales_shrinks_them(splits):
 
 
 def test_epochs_are_counted_in_steps(splits):
-    assert (
-        train(fresh(), splits, replace(SETTINGS, epochs=0.25), Objective(CLASSIFICATION)).steps == 4
-    )
-    assert (
-        train(fresh(), splits, replace(SETTINGS, epochs=0.001), Objective(CLASSIFICATION)).steps
-        == 1
-    )
+    assert train(fresh(), splits, replace(SETTINGS, epochs=0.25), TARGETS).steps == 4
+    assert train(fresh(), splits, replace(SETTINGS, epochs=0.001), TARGETS).steps == 1
 
 
 @pytest.mark.parametrize(("teachers", "kept"), [(0, False), (2, False), (2, True)])
@@ -206,12 +188,10 @@ class Interrupted(nn.Module):
 def test_a_second_ctrl_c_within_a_step_does_not_save_half_of_it(splits, tmp_path):
     undisturbed, resumed = Interrupted(fresh(), 0), Interrupted(fresh(), 0)
     path = tmp_path / "c.pt"
-    train(undisturbed, splits, SETTINGS, Objective(CLASSIFICATION))
+    train(undisturbed, splits, SETTINGS, TARGETS)
     with pytest.raises(KeyboardInterrupt):
-        train(
-            Interrupted(fresh(), 25), splits, SETTINGS, Objective(CLASSIFICATION), checkpoint=path
-        )
-    report = train(resumed, splits, SETTINGS, Objective(CLASSIFICATION), checkpoint=path)
+        train(Interrupted(fresh(), 25), splits, SETTINGS, TARGETS, checkpoint=path)
+    report = train(resumed, splits, SETTINGS, TARGETS, checkpoint=path)
     assert report.resumed_at_step == 18
     assert_identical(resumed, undisturbed)
 
@@ -219,8 +199,8 @@ def test_a_second_ctrl_c_within_a_step_does_not_save_half_of_it(splits, tmp_path
 def test_a_finished_run_is_not_done_again(splits, tmp_path):
     first, second, path = fresh(), fresh(seed=1), tmp_path / "c.pt"
     settings = replace(SETTINGS, epochs=0.5)
-    report = train(first, splits, settings, Objective(CLASSIFICATION), checkpoint=path)
-    again = train(second, splits, settings, Objective(CLASSIFICATION), checkpoint=path)
+    report = train(first, splits, settings, TARGETS, checkpoint=path)
+    again = train(second, splits, settings, TARGETS, checkpoint=path)
     assert again.resumed_at_step == again.steps == report.steps
     assert again.train_loss == report.train_loss
     assert_identical(second, first)
@@ -228,25 +208,17 @@ def test_a_finished_run_is_not_done_again(splits, tmp_path):
 
 def test_a_checkpoint_of_other_settings_is_refused(splits, tmp_path):
     path = tmp_path / "c.pt"
-    train(
-        fresh(), splits, replace(SETTINGS, epochs=0.2), Objective(CLASSIFICATION), checkpoint=path
-    )
+    train(fresh(), splits, replace(SETTINGS, epochs=0.2), TARGETS, checkpoint=path)
     with pytest.raises(RunFolderError, match="other settings"):
-        train(
-            fresh(),
-            splits,
-            replace(SETTINGS, epochs=0.3),
-            Objective(CLASSIFICATION),
-            checkpoint=path,
-        )
+        train(fresh(), splits, replace(SETTINGS, epochs=0.3), TARGETS, checkpoint=path)
 
 
 def test_seeds_matter_and_repeat(splits):
     settings = replace(SETTINGS, epochs=0.5)
     first, second, other = fresh(), fresh(), fresh()
-    train(first, splits, settings, Objective(CLASSIFICATION))
-    train(second, splits, settings, Objective(CLASSIFICATION))
-    train(other, splits, replace(settings, seed=4), Objective(CLASSIFICATION))
+    train(first, splits, settings, TARGETS)
+    train(second, splits, settings, TARGETS)
+    train(other, splits, replace(settings, seed=4), TARGETS)
     assert_identical(first, second)
     assert not torch.equal(first.fc.weight, other.fc.weight)
 
@@ -255,19 +227,14 @@ def test_divergence_keeps_the_last_good_weights(splits, tmp_path):
     model, path = fresh(), tmp_path / "c.pt"
     poison = stop_at(30, lambda: model.fc.weight.data.fill_(torch.nan))
     with pytest.raises(TrainingError, match="at epoch 2, step 36 of 45") as caught:
-        train(model, splits, SETTINGS, Objective(CLASSIFICATION), checkpoint=path, progress=poison)
+        train(model, splits, SETTINGS, TARGETS, checkpoint=path, progress=poison)
     assert "of step 18, are kept; try a lower --learning-rate" in str(caught.value)
     assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
 def test_a_rate_far_too_high_is_told(splits):
     with pytest.raises(TrainingError, match="--learning-rate"):
-        train(
-            fresh(),
-            splits,
-            replace(SETTINGS, learning_rate=1e12, warmup_fraction=0.0),
-            Objective(CLASSIFICATION),
-        )
+        train(fresh(), splits, replace(SETTINGS, learning_rate=1e12, warmup_fraction=0.0), TARGETS)
 
 
 class Counting(nn.Module):
@@ -333,7 +300,7 @@ def test_kept_outputs_are_of_no_use_for_random_views(splits):
 
 def test_a_student_follows_its_teacher(splits):
     teacher = fresh(seed=1)
-    train(teacher, splits, replace(SETTINGS, epochs=6), Objective(CLASSIFICATION))
+    train(teacher, splits, replace(SETTINGS, epochs=6), TARGETS)
     student = fresh(seed=2)
     settings = replace(SETTINGS, epochs=5, alpha=0.9)
     train(student, splits, settings, Objective(CLASSIFICATION, teachers=[teacher]))
@@ -342,7 +309,7 @@ def test_a_student_follows_its_teacher(splits):
 
 def test_fewer_samples_than_a_batch(splits):
     with pytest.raises(DataError, match="1167 training samples do not fill a batch of 2000"):
-        train(fresh(), splits, replace(SETTINGS, batch_size=2000), Objective(CLASSIFICATION))
+        train(fresh(), splits, replace(SETTINGS, batch_size=2000), TARGETS)
 
 
 def test_the_callers_random_state_is_left_alone(splits):
@@ -350,13 +317,13 @@ def test_the_callers_random_state_is_left_alone(splits):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    train(model, splits, replace(SETTINGS, epochs=0.1), Objective(CLASSIFICATION))
+    train(model, splits, replace(SETTINGS, epochs=0.1), TARGETS)
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_batchnorm_recalibration_mends_spoiled_statistics(splits):
     model = fresh()
-    train(model, splits, replace(SETTINGS, epochs=6), Objective(CLASSIFICATION))
+    train(model, splits, replace(SETTINGS, epochs=6), TARGETS)
     good = score(model, splits.validation, task=CLASSIFICATION)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -411,7 +378,7 @@ def test_a_model_that_fails_while_it_trains_is_one_line(splits, error, backward)
     name = type(error).__name__
     words = f"Fragile: the model fails at step 3: {name}"
     with pytest.raises(ModelError, match=words) as caught:
-        train(Fragile(error, backward=backward), splits, SETTINGS, Objective(CLASSIFICATION))
+        train(Fragile(error, backward=backward), splits, SETTINGS, TARGETS)
     assert "\n" not in str(caught.value)
 
 
