@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 import pytest
-from parsed import parsed
+from parsed import parsed, trees
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
@@ -49,6 +49,12 @@ PROTOCOLS = {"Runtime", "Transport"}
 OVERRIDES = {"forward"}
 REGISTRIES = "|".join(("py" + "pi", "python" + "hosted", "npm" + "js", "download\\.py" + "torch"))
 WORKPLACE = re.compile(rf"{REGISTRIES}|(?<![\w.~])/(?:work|root|home|opt|Users)/\w", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees() -> Iterator[None]:
+    with trees():
+        yield
 
 
 def part_of(path: Path) -> str:

@@ -5,9 +5,11 @@ Each check is also shown to fail on a bad example.
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-from parsed import parsed
+import pytest
+from parsed import parsed, trees
 
 PACKAGE = Path(__file__).parents[1] / "edgespiral"
 SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
@@ -21,6 +23,12 @@ LEAST_READ = 3
 OF_ONE_TASK = re.compile(
     r"accurac|top_?1(?![0-9])|(?<![\w#-])(classification|logits)(?!\w)", re.IGNORECASE
 )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _trees() -> Iterator[None]:
+    with trees():
+        yield
 
 
 def fields_read(kind: str, source: str) -> dict[str, set[str]]:

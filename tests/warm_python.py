@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
@@ -157,8 +158,10 @@ def serve(path: str, modules: list[str]) -> None:
             for key, _ in waiting.select():
                 if key.fileobj is listener:
                     connection, _ = listener.accept()
-                    pid = _fork(connection, waiting)
-                    waiting.register(os.pidfd_open(pid), selectors.EVENT_READ, (pid, connection))
+                    with suppress(ConnectionError):  # of a client that is killed
+                        pid = _fork(connection, waiting)
+                        handle = os.pidfd_open(pid)
+                        waiting.register(handle, selectors.EVENT_READ, (pid, connection))
                 elif key.fileobj == 0:
                     return
                 else:
@@ -170,7 +173,10 @@ def serve(path: str, modules: list[str]) -> None:
 def _fork(connection: socket.socket, waiting: selectors.BaseSelector) -> int:
     text, streams, _, _ = socket.recv_fds(connection, MOST_BYTES, STREAMS)
     while not text.endswith(b"\n"):
-        text += connection.recv(MOST_BYTES)
+        more = connection.recv(MOST_BYTES)
+        if not more:
+            raise ConnectionResetError
+        text += more
     pid = os.fork()
     if pid == 0:
         waiting.close()
@@ -178,13 +184,14 @@ def _fork(connection: socket.socket, waiting: selectors.BaseSelector) -> int:
         _become(json.loads(text), streams)
     for stream in streams:
         os.close(stream)
-    connection.sendall(str(pid).encode())
+    with suppress(ConnectionError):  # of a client that is killed
+        connection.sendall(str(pid).encode())
     return pid
 
 
 def _tell_end(pid: int, connection: socket.socket) -> None:
     _, status = os.waitpid(pid, 0)
-    with connection:
+    with connection, suppress(ConnectionError):  # of a client that is killed
         connection.sendall(str(status).encode())
 
 
