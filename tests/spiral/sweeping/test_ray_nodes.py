@@ -130,6 +130,8 @@ def test_a_board_is_held_by_one_at_a_time_whatever_the_node(cluster, tmp_path, m
         "RAY_ADDRESS": cluster.address,
         "PWD": str(Path.cwd()),
     }
+    import ray
+
     ray.init(address=cluster.address, log_to_driver=False)
     ray.cloudpickle.register_pickle_by_value(sys.modules[run_on_worker.__module__])
     going = []
