@@ -275,7 +275,7 @@ class _Run:
     def _do_step(self, inputs: Tensors, targets: Tensors, stored: Tensors | None) -> None:
         self.is_in_step = True
         # Dropout draws from the global generator: a function of the step, so that it resumes.
-        torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
+        compute.seed_generators(derived_seed(self._settings.seed, self.step, 1), self.device)
         inputs, targets = self._shown(inputs, targets)
         soft = self._teachers.outputs(inputs, self.step) if stored is None else stored
         whole = Batch(inputs, targets, soft, self.step, self.steps)
@@ -306,7 +306,8 @@ class _Run:
             with self._own_code("view"):
                 inputs, targets = self._own.view(inputs, targets)
         if not self._world.is_first:  # each process drops other units
-            torch.manual_seed(derived_seed(self._settings.seed, self.step, 1, self._world.rank))
+            own_seed = derived_seed(self._settings.seed, self.step, 1, self._world.rank)
+            compute.seed_generators(own_seed, self.device)
         if self._world.size > 1 and self._loaded is None:
             inputs, targets = rows(inputs, self._rows), rows(targets, self._rows)
         return compute.to_device(inputs, targets, self.device)

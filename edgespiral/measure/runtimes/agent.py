@@ -158,6 +158,7 @@ def measure(request: Json, load: Load) -> list[Json]:
             answers[index]["rounds_ms"].append(_take(models[index].run, counts[index]))
         del models
         gc.collect()
+        gc.freeze()  # What stays, such as all that is imported, is looked at once.
     if request.get("energy_s"):
         from agent_energy import spent  # type: ignore[import-not-found]
 
