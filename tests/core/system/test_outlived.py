@@ -13,10 +13,10 @@ import os, subprocess, sys
 from edgespiral.core.system.outlived import watch
 pipe = int(sys.argv[1])
 with watch() as tie:
-    command = ["/bin/sh", "-c", f"sleep 600 & echo ready >/dev/fd/{pipe}; wait"]
+    command = ["/bin/sh", "-c", "sleep 600 & wait"]
     process = subprocess.Popen(command, pass_fds=[pipe], start_new_session=True)
     tie(process)
-    os.write(pipe, b"tied\\n")
+    os.write(pipe, b"ready\\n")
     os.close(pipe)
     process.wait()
 """
@@ -28,7 +28,7 @@ def test_all_of_a_group_ends_with_a_process_that_is_killed() -> None:
     parent = subprocess.Popen(command, pass_fds=[writes])
     os.close(writes)
     with open(reads, "rb") as said:  # noqa: PTH123 (a descriptor has no path)
-        assert {said.readline(), said.readline()} == {b"ready\n", b"tied\n"}
+        assert said.readline() == b"ready\n"
         parent.send_signal(signal.SIGKILL)
         # Its end is read once nobody holds the pipe: the shell and what it has started are gone.
         assert said.read() == b""
