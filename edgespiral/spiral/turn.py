@@ -21,6 +21,7 @@ from edgespiral.measure.beside.consumption import consumption_on, consumption_ve
 from edgespiral.measure.decide import compare_until_decided
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.work import parameter_count
+from edgespiral.prune.network import layer_channels
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import (
@@ -127,6 +128,7 @@ def run_turn(
         finished_at=now_utc(),
         sparsity=student.sparsity,
         sibling=planned.sibling,
+        layers=layer_channels(shipped.model),
     )
     context.journal.append(finished)
     return finished

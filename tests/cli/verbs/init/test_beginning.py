@@ -71,6 +71,7 @@ def test_the_next_command_works_and_writes_nothing(init: Init, here: Path) -> No
 def test_photographs_get_a_model_of_their_shapes(init: Init, photographs: Path) -> None:
     done = init("--data", "photos", *BUDGET)
     assert done.exit_code == 0, done.exception
+    assert "40 x 30 pixels and are scaled up to 224 x 224" in done.output
     plan = load_plan(Path("plan.toml"), {})
     assert (plan.model, plan.data, str(plan.weights)) == (
         "model.py:make",
