@@ -7,10 +7,11 @@ channels), classes, data (training samples), turns, devices. Each point is a run
 on noise, with random weights, of one epoch in all; `--whole` adds ResNet-101 and -152, ViT-B/16 and
 DenseNet-121 and -201. What is there by then is written after each point, and a later call does the
 points that lack. A phase's exponent is the slope of the logarithm of its processor's seconds over
-that of the axis, by least squares: 0 grows with nothing, 1 in step. Memory is the largest resident
-set of the run's process during the phase, less that before the run: imports and data. `--pieces`
-adds what docs/guides/scale.md multiplies: JPEG files that one core reads in a second, and
-ResNet-50's ONNX file on this machine.
+that of the axis, by least squares: 0 grows with nothing, 1 in step. The part that planning has of
+ten epochs is told for the samples of the run, and, reckoned from these, for CIFAR-10's 45,000.
+Memory is the largest resident set of the run's process during the phase, less that before the run:
+imports and data. `--pieces` adds what docs/guides/scale.md multiplies: JPEG files that one core
+reads in a second, and ResNet-50's ONNX file on this machine.
 """
 
 from __future__ import annotations
@@ -73,6 +74,8 @@ PHASES = (
 )
 ENDING = "export, score, measure"
 LEAST_S, EVERY_S = 0.05, 0.02
+# Of the training that planning is held against: CIFAR-10's split without its validation part.
+EPOCHS, CIFAR_SAMPLES = 10, 45_000
 LONGEST_POINT_S = 900
 JPEGS, RUNS = 128, 20
 
@@ -214,12 +217,19 @@ def _exponent(points: list[dict[str, Any]], phase: str) -> float | None:
     return float(np.polyfit(sizes, seconds, 1)[0])
 
 
-def planning_share(row: dict[str, Any], epochs: float = 10.0) -> float:
-    """The part that planning has of a run of so many epochs, in which only training grows."""
+def planning_share(row: dict[str, Any], samples: int | None = None) -> float:
+    """The part that planning has of a run of ten epochs, in which only training grows.
+
+    Args:
+        row: of one epoch.
+        samples: of the training split, of which only training grows too; the row's own if None.
+    """
     seconds = row["processor_s"]
     training = seconds.get("training", 0.0)
     planning = seconds.get("planning", 0.0) + seconds.get("scoring", 0.0)
-    return planning / (sum(seconds.values()) + (epochs - 1) * training)
+    own = row["value"] if row["axis"] == "data" else SAMPLES
+    times = EPOCHS * (samples or own) / own
+    return float(planning / (sum(seconds.values()) + (times - 1) * training))
 
 
 def record(points: list[dict[str, Any]], measured: dict[str, float]) -> dict[str, Any]:
@@ -230,7 +240,17 @@ def record(points: list[dict[str, Any]], measured: dict[str, float]) -> dict[str
         "threads": torch.get_num_threads(),
         "pieces": measured,
         "exponents": {axis: exponents(rows) for axis, rows in by_axis.items() if rows},
-        "points": [row | {"planning_of_ten_epochs": planning_share(row)} for row in points],
+        "points": [row | _shares(row) for row in points],
+    }
+
+
+SHARES = {"": "planning_of_ten_epochs", " of 45,000": "planning_of_ten_epochs_of_cifar"}
+
+
+def _shares(row: dict[str, Any]) -> dict[str, float]:
+    return {
+        "planning_of_ten_epochs": planning_share(row),
+        "planning_of_ten_epochs_of_cifar": planning_share(row, CIFAR_SAMPLES),
     }
 
 
@@ -249,8 +269,10 @@ def markdown(known: dict[str, Any]) -> str:
             ]
             told = "" if exponent is None else f"{exponent:.2f}"
             lines.append(f"| {phase} | {' | '.join(cells)} | {told} |")
-        shares = " | ".join(f"{100 * row['planning_of_ten_epochs']:.0f} %" for row in rows)
-        lines += [f"| planning, of ten epochs | {shares} | |", ""]
+        for words, key in SHARES.items():
+            shares = " | ".join(f"{100 * row[key]:.1f} %" for row in rows)
+            lines.append(f"| planning, of ten epochs{words} | {shares} | |")
+        lines.append("")
     return "\n".join(lines)
 
 

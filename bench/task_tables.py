@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 ROWS = ("ours", "uniform", "slim")
 SIDES = ("teacher", "score")
+# What `bench/task_intervals.py` adds.
+LOST, AHEAD = "lost_ci95", "ahead_of_uniform_ci95"
 BEGIN, END = "<!-- written by bench/tasks.py -->", "<!-- end -->"
 BEGIN_SUMMARY = "<!-- written by bench/tasks.py: ours at 2x -->"
 # What may be lost at 2x at most, in the metric's unit.
@@ -48,17 +50,22 @@ def is_met(members: list[dict[str, Any]]) -> bool:
 def table(rows: list[dict[str, Any]]) -> str:
     """All rows as a Markdown table, means over seeds, with each seed's loss."""
     lines = [
-        "| task | data | model | asked | row | speed-up | metric | teacher | student | lost |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| task | data | model | asked | row | speed-up | metric | teacher | student | lost (95 %) "
+        "| ahead of uniform (95 %) |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for members in groups_of(rows):
         first = members[0]
         speedups = ", ".join(f"{member['speedup']:.2f}" for member in members)
         reached = "" if is_met(members) else " (not met)"
         scores = [written(mean(one[side] for one in members), first) for side in SIDES]
-        losses = ", ".join(written(lost(member), first) for member in members)
+        losses = ", ".join(
+            written(lost(member), first) + (f" ({between(member, LOST)})" if LOST in member else "")
+            for member in members
+        )
+        ahead = ", ".join(between(member, AHEAD) for member in members if AHEAD in member)
         cells = [first["task"], first["data"], f"`{first['model']}`", f"{first['asked']:g}x"]
-        cells += [first["row"], speedups + reached, label(first), *scores, losses]
+        cells += [first["row"], speedups + reached, label(first), *scores, losses, ahead]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -66,6 +73,12 @@ def table(rows: list[dict[str, Any]]) -> str:
 def written(value: float, row: dict[str, Any]) -> str:
     """A figure of a row's metric."""
     return f"{value:.{2 if row['unit'] else 3}f}"
+
+
+def between(row: dict[str, Any], key: str) -> str:
+    """An interval of a row."""
+    low, high = (written(bound, row) for bound in row[key])
+    return f"{low} to {high}"
 
 
 def label(row: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from edgespiral.core.errors import ExportError
+from edgespiral.core.errors import DataError, ExportError
 from edgespiral.core.nested import count, filled, leaves
 from edgespiral.core.system.files import parse_json
 
@@ -144,6 +144,27 @@ class FileModel:
         with self._running():
             values = self._session.run(output_names, self.feeds(inputs))
         return dict(zip(output_names, values, strict=True))
+
+    def require_takes(self, inputs: Tensors, samples: str) -> None:
+        """Refuse samples that are not what the file takes.
+
+        Args:
+            inputs: one of them (1, ...).
+            samples: what errors call them.
+
+        Raises:
+            DataError: the file cannot be run on it.
+        """
+        what = "the samples do not fit the model"
+        hint = f"{self._where} takes {', '.join(self._given_names)}: name the data that it is for"
+        own, taken = len(leaves(inputs)), len(self._given_names)
+        if own != taken:
+            many = f"{what}: they have {own} inputs, and not {taken}"
+            raise DataError(many, where=samples, hint=hint)
+        try:
+            self.values(inputs)
+        except ExportError as error:
+            raise DataError(f"{what}: {error.what}", where=samples, hint=hint) from error
 
     @contextmanager
     def _running(self) -> Iterator[None]:

@@ -334,15 +334,6 @@ def opened(path: Path, threads: int = 0) -> FileModel:
     return FileModel(session, str(path))
 
 
-def file_outputs(path: Path, inputs: Sequence[Tensors]) -> Tensors:
-    """What an ONNX file of batch 1 computes of each input, by this machine's CPU: (n, ...).
-
-    Raises:
-        ExportError: ONNX Runtime cannot run it.
-    """
-    return joined(_outputs(path, inputs))
-
-
 def _judge(
     path: Path,
     expected: Tensors,

@@ -53,7 +53,8 @@ def write_stages(folder: Path, onnx: Path, splits: DataSplits, task: Task) -> St
     Raises:
         UsageError: the data say nothing of what their samples are made of, or the model runs in
             parts.
-        DataError: its file cannot be read, or the graph makes something else of it.
+        DataError: the samples are not what the network takes, their file cannot be read, or the
+            graph makes something else of it.
         ExportError: the graph of the answers computes something else.
     """
     frames = splits.frames
@@ -68,6 +69,8 @@ def write_stages(folder: Path, onnx: Path, splits: DataSplits, task: Task) -> St
         raise UsageError("a model of parts has no such pipeline", where=str(onnx), hint=hint)
     source = splits.validation.epoch(batch_size=1, first_batch=frames.index)
     inputs, _ = next(iter(source))
+    network = opened(onnx)
+    network.require_takes(inputs, splits.name)
     file = frames.file
     encoded = None if file is None else EncodedFrame(file, frames.kind, frames.draft)
     decoded = _decoded(frames)
@@ -78,7 +81,7 @@ def write_stages(folder: Path, onnx: Path, splits: DataSplits, task: Task) -> St
         encoded=encoded,
         graphs=(
             _preprocess(folder, frames, decoded, inputs),
-            *_postprocess(folder, onnx, task, inputs),
+            *_postprocess(folder, onnx, network, task, inputs),
         ),
     )
 
@@ -116,7 +119,9 @@ def _preprocess(folder: Path, frames: Frames, decoded: NDArray[Any], sample: Ten
     return StageFile("preprocess", preparation.words, path)
 
 
-def _postprocess(folder: Path, onnx: Path, task: Task, inputs: Tensors) -> tuple[StageFile, ...]:
+def _postprocess(
+    folder: Path, onnx: Path, network: FileModel, task: Task, inputs: Tensors
+) -> tuple[StageFile, ...]:
     """The stage, if there is something to do."""
     try:
         stage = task.postprocessing()
@@ -127,8 +132,7 @@ def _postprocess(folder: Path, onnx: Path, task: Task, inputs: Tensors) -> tuple
         return (StageFile("postprocess", "answers", None, refused=refused),)
     if not stage.words:
         return ()
-    network, path = opened(onnx), folder / POSTPROCESS
-    outputs = network.values(inputs)
+    path, outputs = folder / POSTPROCESS, network.values(inputs)
     # A network may be equally sure of many things, and which of them come first is then anyone's.
     made_up = {name: _made_up(value) for name, value in outputs.items()}
     reference = _write_answers(path, network, stage, made_up)

@@ -14,6 +14,7 @@ from edgespiral.core.errors import DataError, ExportError, UsageError
 from edgespiral.core.stages.frames import Standardised
 from edgespiral.core.stages.graph import Postprocessing
 from edgespiral.export.onnx import export_onnx
+from edgespiral.export.parity import opened
 from edgespiral.export.stages import write_stages
 from edgespiral.tasks import load as load_task
 from edgespiral.tasks.classification import CLASSIFICATION, Classification
@@ -113,6 +114,20 @@ def test_data_that_say_nothing_are_refused(tmp_path, digits):
     untold = replace(digits, frames=None)
     with pytest.raises(UsageError, match="say nothing of how a sample is made"):
         write_stages(tmp_path, onnx, untold, CLASSIFICATION)
+
+
+@pytest.mark.parametrize("task", [CLASSIFICATION, Detection()])
+def test_data_that_the_network_does_not_take_are_refused(tmp_path, digits, photos, task):
+    onnx = exported(tmp_path, digits)
+    with pytest.raises(DataError, match=r"the samples do not fit the model: .*Expected: 1"):
+        write_stages(tmp_path, onnx, photos, task)
+
+
+def test_data_of_more_inputs_than_the_network_has_are_refused(tmp_path, digits):
+    network = opened(exported(tmp_path, digits))
+    inputs = {"a": torch.zeros(1, 1, 8, 8), "b": torch.zeros(1, 1, 8, 8)}
+    with pytest.raises(DataError, match=r"2 inputs, and not 1; .*model\.onnx takes input"):
+        network.require_takes(inputs, "mine")
 
 
 def test_a_preparation_that_makes_something_else_is_refused(tmp_path, digits):

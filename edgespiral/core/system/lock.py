@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 HELD_LOCKS = Path("/proc/locks")
 LOOK_EVERY_S = 0.1
+# For so long a process that holds a lock may be stopped (Ctrl-Z) and still be waited for.
+STOPPED_FOR_S = 30.0
 HOW = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -32,7 +34,8 @@ def locked(folder: Path, *, wait_s: float = 0.0) -> Iterator[None]:
         wait_s: how long to wait for another process that holds it.
 
     Raises:
-        RunFolderError: another process holds it, or there is no such folder.
+        RunFolderError: another process holds it, or is stopped and so never lets go of it, or
+            there is no such folder.
     """
     try:
         descriptor = os.open(folder, HOW)
@@ -48,12 +51,17 @@ def locked(folder: Path, *, wait_s: float = 0.0) -> Iterator[None]:
 
 
 def _take(descriptor: int, folder: Path, until_s: float) -> None:
+    running_s = time.monotonic()
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if time.monotonic() >= until_s:
                 raise _in_use(descriptor, folder) from error
+            if not _is_stopped(holder := _holder(os.fstat(descriptor))):
+                running_s = time.monotonic()
+            elif time.monotonic() >= running_s + STOPPED_FOR_S:
+                raise _held_by_stopped(holder, folder) from error
             time.sleep(LOOK_EVERY_S)
         except OSError as error:
             raise _not_lockable(folder, error) from error
@@ -74,6 +82,23 @@ def _in_use(descriptor: int, folder: Path) -> RunFolderError:
         f"another edgespiral is working in this folder{named}",
         where=str(folder),
         hint="wait for it, or choose another --out",
+    )
+
+
+def _is_stopped(process: int | None) -> bool:
+    import psutil
+
+    try:
+        return process is not None and psutil.Process(process).status() == psutil.STATUS_STOPPED
+    except psutil.Error:
+        return False
+
+
+def _held_by_stopped(process: int | None, folder: Path) -> RunFolderError:
+    return RunFolderError(
+        f"process {process} holds it and is stopped",
+        where=str(folder),
+        hint=f"let it go on (kill -CONT {process}) or end it (kill -KILL {process})",
     )
 
 

@@ -186,12 +186,6 @@ def _digest(outputs: Tensors) -> str:
     return digest.hexdigest()
 
 
-def _damaged(path: Path) -> RunFolderError:
-    return RunFolderError(
-        "the teacher's kept outputs are damaged", where=str(path), hint="delete the file"
-    )
-
-
 def damaged(path: Path) -> RunFolderError:
     """The error of a file that is not as it was written."""
     return RunFolderError(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from edgespiral.core.errors import DataError, EdgeSpiralError, ExportError, ModelError
+from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
 from edgespiral.core.nested import leaves
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.graph import cpu_session, write_tapped
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
     from edgespiral.core.records.exported import OutputParity
     from edgespiral.core.records.measurement import Race
+    from edgespiral.export.file_model import FileModel
     from edgespiral.measure.racing.entrants import Entrant
     from edgespiral.measure.session import Session
 
@@ -60,17 +61,23 @@ def raced(
         DataError: the samples are not what the file takes.
         MeasurementError, TargetError, UsageError: as `race`.
     """
-    try:
-        file = opened(model)
-    except ExportError as error:  # which is of a file of ours; this may be anybody's
-        raise ModelError(error.what, where=error.where, hint=error.hint) from error
-    try:
-        file.run(inputs[0])
-    except (ExportError, ValueError) as error:
-        raise DataError(f"the samples do not fit the model: {error}", where=samples) from error
+    file = loaded_model(model)
+    file.require_takes(inputs[0], samples)
     return race(
         model, entrants, _judge(model, inputs), samples=samples, shapes=shapes, passes=passes
     )
+
+
+def loaded_model(path: Path) -> FileModel:
+    """Anybody's ONNX file, in a session of ONNX Runtime here.
+
+    Raises:
+        ModelError: the file cannot be loaded.
+    """
+    try:
+        return opened(path)
+    except ExportError as error:
+        raise ModelError(error.what, where=error.where, hint=error.hint) from error
 
 
 def made_up_inputs(

@@ -14,6 +14,7 @@ from edgespiral.measure.stages.timing import stage_latencies
 from edgespiral.models.accept import unwrapped
 from edgespiral.models.load import load_model_for
 from edgespiral.report.run import Run
+from edgespiral.spiral.shipping.racing import loaded_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,10 +57,12 @@ def stages_around(
         task_name: likewise.
 
     Raises:
+        ModelError: ONNX Runtime cannot load the file.
         UsageError: a file is given, and no data.
         EdgeSpiralError: as `write_stages` and `stage_latencies`.
     """
     plan = _plan(model)
+    loaded_model(onnx)
     name = data or plan.get("data")
     if not name:
         hint = "name what the model is for: --data DATA"

@@ -1,11 +1,14 @@
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from edgespiral.core.errors import ExitCode, RunFolderError
+from edgespiral.core.system import lock
 from edgespiral.core.system.lock import locked
 
 HOLD = """
@@ -54,6 +57,22 @@ def test_a_folder_in_use_is_refused_with_the_process_that_uses_it(tmp_path, hold
 
 def test_a_lock_that_is_let_go_of_in_time_is_waited_for(tmp_path, hold):
     hold(tmp_path, 0.3)
+    take(tmp_path, wait_s=60)
+
+
+def test_a_stopped_process_that_holds_it_is_not_waited_for(tmp_path, hold, monkeypatch):
+    monkeypatch.setattr(lock, "STOPPED_FOR_S", 0.3)
+    holder = hold(tmp_path, 600)
+    holder.send_signal(signal.SIGSTOP)
+    with pytest.raises(RunFolderError, match=f"kill -CONT {holder.pid}"):
+        take(tmp_path, wait_s=60)
+
+
+def test_a_process_that_goes_on_again_is_waited_for(tmp_path, hold, monkeypatch):
+    monkeypatch.setattr(lock, "STOPPED_FOR_S", 60.0)
+    holder = hold(tmp_path, 0.3)
+    holder.send_signal(signal.SIGSTOP)
+    threading.Timer(0.5, holder.send_signal, [signal.SIGCONT]).start()
     take(tmp_path, wait_s=60)
 
 

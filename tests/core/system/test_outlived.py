@@ -13,10 +13,11 @@ import os, subprocess, sys
 from edgespiral.core.system.outlived import watch
 pipe = int(sys.argv[1])
 with watch() as tie:
-    command = ["/bin/sh", "-c", f"sleep 600 & echo ready >/dev/fd/{pipe}; wait"]
+    command = ["/bin/sh", "-c", "sleep 600 & wait"]
     process = subprocess.Popen(command, pass_fds=[pipe], start_new_session=True)
-    os.close(pipe)
     tie(process)
+    os.write(pipe, b"ready\\n")
+    os.close(pipe)
     process.wait()
 """
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from edgespiral.prune.engines.flow.labels import Labeller
 
-TOGETHER = "are normalised over with each other's positions"
-
 
 def linear(run: Labeller, node: Node, value: Tensor) -> Any:  # noqa: ANN401
     """Reads and makes the last dimension; if channels lie on another, it mixes their positions."""
