@@ -134,7 +134,7 @@ def _measured(run: Run) -> dict[str, object]:
 
 def _network(run: Run, baseline: Baseline) -> dict[str, object]:
     """The network with what was cut; of journals of before the widths of groups alone."""
-    none = {"network_chart": None, "widths_chart": None}
+    none: dict[str, object] = {"network_chart": None, "widths_chart": None}
     if run.best is not None and run.best.sibling:
         return none
     whole = {node.layer: node.channels for node in baseline.network if node.channels}
