@@ -101,12 +101,10 @@ def run_turn(
         score=judgement,
         float_score=None if is_written_fp32(context.precisions, precision) else shipped.float_score,
     )
+    beside = [*consumption_verdicts(consumptions), *budgets.footprint_verdicts(facts)]
+    verdict = joined([*verdicts, *beside])
     if context.plan.is_quality_goal:
         verdict = _floor_verdict(context.task.metric, facts.validation_score, floor)
-    else:
-        verdict = joined(
-            [*verdicts, *consumption_verdicts(consumptions), *budgets.footprint_verdicts(facts)]
-        )
     optimizer = _optimizer(context.plan.optimizer, context.teacher.model, context.training)
     finished = TurnFinished(
         turn=planned.turn,
