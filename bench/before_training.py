@@ -94,6 +94,10 @@ def whole(name: str, side: int, count: int, epochs: float) -> dict[str, Any]:
     torch.manual_seed(0)
     options = {"image_size": side} if name.startswith("vit") else {}
     model = torchvision.models.get_model(name, num_classes=CLASSES, **options).eval()
+    for parameter in model.parameters():
+        # A ViT's last layer begins as zeros, behind which all cuts would be worth the same.
+        if parameter.dim() > 1 and not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.02)
     held_out = (images(HELD_OUT, side, seed) for seed in (2, 3))
     names = tuple(map(str, range(CLASSES)))
     splits = DataSplits("noise", images(count, side, 1), *held_out, names, (3, side, side))

@@ -58,9 +58,9 @@ from pareto import (
     Pair,
     cut_for,
     reaches,
-    table_of,
 )
 from pareto_picture import picture
+from peer_search import search_of
 
 import edgespiral
 from edgespiral.core.errors import EdgeSpiralError
@@ -137,7 +137,14 @@ class OutOfReach(Exception):  # noqa: N818 (an outcome, no error)
         self.fastest = fastest
 
 
-def compressed(pair: Pair, row: Row, out: Path, _: Json) -> float:
+class Search(NamedTuple):
+    """What looking for a row's cut took, and whether it was for another seed, before the row."""
+
+    seconds: float = 0.0
+    was_before: bool = False
+
+
+def compressed(pair: Pair, row: Row, out: Path, _: Json) -> Search:
     """Our row: the file in `out`, with no early end and nothing from a cache."""
     edgespiral.compress(
         row.network.model, row.network.data, weights=str(pair.weights), speedup=row.asked,
@@ -145,23 +152,23 @@ def compressed(pair: Pair, row: Row, out: Path, _: Json) -> float:
         precision="auto" if row.row == OURS_INT8 else "fp32",
         latency_cache=out.with_name("latency"),
     )  # fmt: skip
-    return 0.0
+    return Search()
 
 
-def by_peer(pair: Pair, row: Row, out: Path, tables: Json) -> float:
+def by_peer(pair: Pair, row: Row, out: Path, tables: Json) -> Search:
     """Cut as others cut: of a method's cuts that are fast enough, the one with most parameters."""
-    job = Job(PEERS[row.row], row.asked, row.seed, row.epochs)
-    table = table_of(pair, job.row, tables)
+    job, before = Job(PEERS[row.row], row.asked, row.seed, row.epochs), len(tables)
+    table = search_of(pair, job.row, row.asked, tables)
     if not reaches(job, table["cuts"]):
         raise OutOfReach(max(cut["speedup"] for cut in table["cuts"]))
     model = cut_for(pair, job, table["cuts"])
     batches = {"batches": RECALIBRATION_BATCHES, "seed": row.seed}
     recalibrate_batchnorm(model, pair.splits.train, **batches)
     distilled(pair, row, model, out, None)
-    return float(table["seconds"])
+    return Search(table["seconds"], was_before=len(tables) == before)
 
 
-def sibling(pair: Pair, row: Row, out: Path, _: Json) -> float:
+def sibling(pair: Pair, row: Row, out: Path, _: Json) -> Search:
     """The largest of the family that is fast enough, from fresh weights."""
     start, reached = time.perf_counter(), []
     out.mkdir()
@@ -177,19 +184,19 @@ def sibling(pair: Pair, row: Row, out: Path, _: Json) -> float:
         raise OutOfReach(max((speedup for speedup, _, _ in reached), default=1.0))
     _, model = max(enough, key=lambda pair_: pair_[0])
     distilled(pair, row, model, out, SCRATCH_RATE)
-    return search_s
+    return Search(search_s)
 
 
-def quantised(pair: Pair, row: Row, out: Path, _: Json) -> float:
+def quantised(pair: Pair, row: Row, out: Path, _: Json) -> Search:
     """The teacher in int8."""
     del row
     out.mkdir()
     request = ExportRequest("int8", recipe=load_recipe("default"), task=CLASSIFICATION)
     export_as(pair.teacher, out / "model.onnx", pair.splits, request)
-    return 0.0
+    return Search()
 
 
-MAKERS: dict[str, Callable[[Pair, Row, Path, Json], float]] = {
+MAKERS: dict[str, Callable[[Pair, Row, Path, Json], Search]] = {
     OURS: compressed,
     OURS_INT8: compressed,
     **dict.fromkeys(PEERS, by_peer),
@@ -240,10 +247,11 @@ def measured(pair: Pair, row: Row, tables: Json, models: Path | None) -> Json:
     with tempfile.TemporaryDirectory() as folder:
         out, start = Path(folder) / "run", time.perf_counter()
         try:
-            search_s = MAKERS[row.row](pair, row, out, tables)
+            search = MAKERS[row.row](pair, row, out, tables)
         except OutOfReach as beyond:
             return head | {"reached": False, "fastest": beyond.fastest}
-        wall_s = time.perf_counter() - start
+        earlier_s = search.seconds if search.was_before else 0.0
+        wall_s = time.perf_counter() - start + earlier_s
         if models is not None:
             shutil.copyfile(out / "model.onnx", models / kept_as(row.key))
         return head | {
@@ -254,7 +262,7 @@ def measured(pair: Pair, row: Row, tables: Json, models: Path | None) -> Json:
             ),
             "test_percent": file_score(out / "model.onnx", pair.splits.test, task=CLASSIFICATION),
             "wall_s": wall_s,
-            "search_s": search_s,
+            "search_s": search.seconds,
         }
 
 

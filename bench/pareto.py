@@ -23,7 +23,7 @@ import json
 import resource
 import tempfile
 import time
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from edgespiral.core.batches import BatchSource, DataSplits
 
@@ -62,12 +63,13 @@ if TYPE_CHECKING:
 
 DATA = "fashion-mnist"
 UNCUT, ISOMORPHIC = "no cut", "torch-pruning isomorphic taylor"
+NNI_UNIFORM = "nni uniform l1"
 ROUND_TO = (1, 16)
 RATIOS = [step / 40 for step in range(1, 39)]
 QUICK_ROUNDS = 16
 SIDE_BY_SIDE = 8
 # Rows whose cuts have the same shapes, and so the same latency, as those of another.
-SHAPES_OF = {"slim from scratch": "nni uniform l1"}
+SHAPES_OF = {"slim from scratch": NNI_UNIFORM}
 FINAL_ROUNDS = 60
 TAYLOR_BATCHES = 16
 RECALIBRATION_BATCHES = 30
@@ -98,9 +100,15 @@ class Pair:
             "torch-pruning uniform l1": partial(self.by_torch_pruning, taylor=False),
             "torch-pruning global taylor": partial(self.by_torch_pruning, taylor=True),
             ISOMORPHIC: partial(self.by_torch_pruning, taylor=True, isomorphic=True),
-            "nni uniform l1": self.by_nni,
+            NNI_UNIFORM: self.by_nni,
             "slim from scratch": self.slim,
         }
+
+    def untrained(self, row: str, ratio: float, round_to: int) -> nn.Module:
+        """A network of the shapes that a row's cut has, for measuring: quickly made."""
+        if row == NNI_UNIFORM:
+            return self.source.candidate(self.uniform_widths(ratio, round_to))
+        return self.shapes[row](ratio, round_to)
 
     def by_torch_pruning(
         self, ratio: float, round_to: int, *, taylor: bool, isomorphic: bool = False
@@ -108,7 +116,8 @@ class Pair:
         """Torch-Pruning's own pruner, one step; `isomorphic` as Fang et al. 2024 rank groups."""
         model = copy.deepcopy(self.teacher).float()
         if taylor:
-            self._gather_gradients(model)
+            for parameter, gradient in zip(model.parameters(), self.gradients, strict=True):
+                parameter.grad = gradient.clone()
         outputs = [m for m in model.modules() if isinstance(m, nn.Linear)]
         importance = tp.importance.GroupTaylorImportance() if taylor else None
         tp.pruner.BasePruner(
@@ -132,12 +141,16 @@ class Pair:
             self.source.groups,
             Evidence([], 0, losses=CLASSIFICATION.sample_losses),
         )
+        return cut_to(self.source, self.uniform_widths(ratio, round_to), scores, "nni").model
+
+    def uniform_widths(self, ratio: float, round_to: int) -> dict[str, int]:
+        """What each group keeps where all lose the same share."""
         widths = {}
         for group in self.source.groups:
             step = max(round_to, group.sub_groups)
             kept = round((1 - ratio) * group.channels / step) * step
             widths[group.name] = min(group.channels, max(step, kept))
-        return cut_to(self.source, widths, scores, "nni").model
+        return widths
 
     def slim(self, ratio: float, round_to: int) -> nn.Module:
         """A uniformly narrower network with fresh weights."""
@@ -150,17 +163,28 @@ class Pair:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
         return model
 
-    def _gather_gradients(self, model: nn.Module) -> None:
+    @cached_property
+    def gradients(self) -> list[Tensor]:
+        """Of each of the teacher's parameters, which are the same for all cuts of it."""
+        model = copy.deepcopy(self.teacher).float()
         batches = self.splits.train.epoch(batch_size=128, seed=0)
         for _, (inputs, labels) in zip(range(TAYLOR_BATCHES), batches, strict=False):
             torch.autograd.backward(nn.functional.cross_entropy(model(inputs), labels))
+        return [
+            torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            for parameter in model.parameters()
+        ]
+
+    def forget_gradients(self) -> None:
+        """Have them gathered anew when they are asked for."""
+        self.__dict__.pop("gradients", None)
 
 
 def cuts(pair: Pair, name: str, folder: Path) -> list[dict[str, float]]:
     """Every different cut of a baseline with its measured speed-up, none of them trained."""
     found: dict[int, dict[str, float]] = {}
     for round_to, ratio in itertools.product(ROUND_TO, RATIOS):
-        model = pair.shapes[name](ratio, round_to)
+        model = pair.untrained(name, ratio, round_to)
         count = parameter_count(model)
         if count in found:
             continue

@@ -6,8 +6,8 @@ Usage: python bench/planning.py [MODEL ...] [--side 64] [--samples 128] [--json 
 Networks of torchvision's have random weights, inputs are noise: time and agreement are asked for,
 not quality. Prices are measured three times on the same samples: each by a pass of its own from the
 first layer on, all of them in one tour that shares what comes before, and in a tour that stops when
-prices are told apart. Allocations are asked with every prediction made anew and with layers' times
-kept. Ratios are within one process, so another program's load moves both sides.
+prices are told apart. Allocations ask for one latency after the other, or have all
+changes' at once. Ratios are within one process, so another program's load moves both sides.
 
 With `--whole`, a run until its first training step (`before_training.py`): seconds on the clock and
 of the processor, which other programs move less.
@@ -38,7 +38,7 @@ from edgespiral.prune.scoring.divergence import OutputDivergence
 from edgespiral.prune.scoring.obs import after_folding
 from edgespiral.prune.scoring.reconstruct import moments
 from edgespiral.prune.scoring.select import keep_best
-from edgespiral.spiral.planning.allocate import Choices, allocate, choices
+from edgespiral.spiral.planning.allocate import allocate, choices
 from edgespiral.spiral.planning.importance import samples_at_once
 from edgespiral.spiral.planning.latency_model import LatencyModel, WidthTotal, layer_shapes
 from edgespiral.spiral.planning.pace import Pace
@@ -46,9 +46,11 @@ from edgespiral.spiral.planning.probes import probes
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from torch import Tensor
+
+    from edgespiral.spiral.planning.stepping.choices import Choices
 
 MODELS = ("resnet18", "mobilenet_v2", "vit_b_32")
 WHOLE_MODELS = ("resnet50", "vit_b_16")
@@ -100,18 +102,15 @@ def prices(source: PrunableModel, samples: Tensor, seconds: dict[str, float]) ->
     }
 
 
-class Anew(LatencyModel):
-    """A latency model that keeps nothing between predictions."""
+class OneByOne(LatencyModel):
+    """A latency model that is asked for each latency by itself; layers' times are kept."""
 
-    def predict_ms(self, widths: Mapping[str, int]) -> float:
-        """Predicted latency at `widths`."""
-        for time_of_layer in self._times:
-            time_of_layer.known_ms.clear()
-        return super().predict_ms(widths)
+    def terms(self) -> None:
+        """Not by layers."""
 
 
 def allocations(source: PrunableModel, seconds: dict[str, float]) -> dict[str, Any]:
-    """Half the latency of a made-up device, by a model that keeps layers' times and one without."""
+    """Half the latency of a made-up device, by asking for each latency and by arrays of all."""
     generator = torch.Generator().manual_seed(2)
     scores = {g.name: torch.rand(g.channels, generator=generator) for g in source.groups}
     choice: Choices = choices(
@@ -126,7 +125,7 @@ def allocations(source: PrunableModel, seconds: dict[str, float]) -> dict[str, A
     )
     base, found = widths_of(source.groups), []
     layers = layer_shapes(source.model, source.groups, source.example)
-    for phase, kind in (("allocation, anew", Anew), ("allocation", LatencyModel)):
+    for phase, kind in (("allocation, one by one", OneByOne), ("allocation", LatencyModel)):
         latency = kind(layers, base, MULTIPLE)
         tried = [base, *probes(choice, 0)]
         latency.fit([], [WidthTotal(w, 1.0 + 1e-6 * latency.weight_count(w)) for w in tried])
@@ -134,7 +133,8 @@ def allocations(source: PrunableModel, seconds: dict[str, float]) -> dict[str, A
         found.append(
             timed(seconds, phase, lambda own=latency, ms=target_ms: allocate(choice, own, ms))
         )
-    return {"same_widths": found[0] == found[1]}
+    one_by_one, by_arrays = map(choice.total_lost, found)
+    return {"lost_by_arrays_over_one_by_one": by_arrays / one_by_one}
 
 
 def row(name: str, side: int, count: int) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def row(name: str, side: int, count: int) -> dict[str, Any]:
         "times_as_fast": {
             "tour": seconds["prices, each alone"] / seconds["prices, in a tour"],
             "until_told_apart": seconds["prices, each alone"] / seconds["prices, until told apart"],
-            "allocation": seconds["allocation, anew"] / max(seconds["allocation"], 0.01),
+            "allocation": seconds["allocation, one by one"] / max(seconds["allocation"], 0.01),
         },
     }
 

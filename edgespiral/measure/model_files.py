@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import Message
@@ -18,21 +19,20 @@ from edgespiral.core.onnx_graph import all_tensors, subgraphs
 from edgespiral.core.records.measurement import PartLatency
 from edgespiral.core.records.parts import part_files, part_path
 from edgespiral.core.statistics.stats import summarise
-from edgespiral.core.system.files import is_file, read_bytes, sha256_file
+from edgespiral.core.system.files import is_file, kept_while_unchanged, read_bytes, sha256_file
 from edgespiral.core.text import is_printable, shortened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
     from edgespiral.core.records.measurement import LayerLatency
+    from edgespiral.core.records.parts import PartFile
     from edgespiral.core.records.schema import Precision
 
 MODEL = "model.onnx"
-# What a run has beside it: the module that it was exported from.
-SOURCE, WEIGHTS = "model.py", "model.safetensors"
 # TensorRT's built engines, by the endings that are customary.
 ENGINES = (".engine", ".plan", ".trt")
 # What stands in a file's place until Git LFS fetches it.
@@ -83,7 +83,7 @@ def model_files(path: Path) -> dict[str, Path]:
     if is_engine(path):
         return {path.name: path}
     files = {path.name: path}
-    for name, least_bytes in _external_files(model_content(path), path).items():
+    for name, least_bytes in _sizes_beside(path).items():
         part = path.parent / name
         if not part.resolve().is_relative_to(path.parent.resolve()) or not is_file(part):
             raise _no_weights(name, path)
@@ -92,44 +92,6 @@ def model_files(path: Path) -> dict[str, Path]:
             what = f"its weights end at byte {least_bytes} of {name}, which has {held_bytes}"
             raise ModelError(what, where=str(path))
         files[name] = part
-    return files
-
-
-@dataclass(frozen=True)
-class ModuleFiles:
-    """The PyTorch module that an ONNX file was exported from, as a run has it beside the file.
-
-    Attributes:
-        source: Python that rebuilds it, whose `load()` gives it with its weights.
-        weights: that belong to it.
-    """
-
-    source: Path
-    weights: Path
-
-    @property
-    def sha256(self) -> str:
-        """Hex SHA-256 of both, one after the other.
-
-        Raises:
-            OSError: one of them cannot be read.
-        """
-        return sha256_file(self.source) + sha256_file(self.weights)
-
-
-def module_beside(model: Path) -> ModuleFiles:
-    """The module that lies beside a model's file.
-
-    Raises:
-        ModelError: there is none.
-    """
-    files = ModuleFiles(model.with_name(SOURCE), model.with_name(WEIGHTS))
-    if not (is_file(files.source) and is_file(files.weights)):
-        raise ModelError(
-            f"has no {SOURCE} with {WEIGHTS} beside it, which this runtime is made of",
-            where=str(model),
-            hint="name the folder of a run, or another runtime",
-        )
     return files
 
 
@@ -160,9 +122,13 @@ def timed_files(path: Path) -> tuple[TimedFile, ...]:
     """
     if is_engine(path) or not is_file(path):
         return (TimedFile(path),)
-    parts = part_files(path, model_content(path))
-    files = [TimedFile(part_path(path, part), part.count, part.name) for part in parts]
+    files = [TimedFile(part_path(path, part), part.count, part.name) for part in _parts(path)]
     return tuple(files) or (TimedFile(path),)
+
+
+@kept_while_unchanged
+def _parts(path: Path) -> tuple[PartFile, ...]:
+    return part_files(path, model_content(path))
 
 
 def timed_bytes(path: Path) -> int:
@@ -240,10 +206,9 @@ def precision_of(path: Path) -> Precision:
     Raises:
         ModelError: it cannot be read.
     """
-    graph = read_proto(path).graph
-    if any(node.op_type in QUANTISED for node in _all_nodes(graph)):
+    is_quantised, sizes = _numbers(path)
+    if is_quantised:
         return "int8"
-    sizes = _weights_by_type(graph)
     return "fp16" if sizes[FLOAT16] and sizes[FLOAT16] >= sizes[FLOAT] else "fp32"
 
 
@@ -257,18 +222,21 @@ def precision_label(path: Path, precision: Precision) -> str:
     """
     if precision != "fp32" or is_engine(path):
         return precision
-    sizes = _weights_by_type(read_proto(path).graph)
+    _, sizes = _numbers(path)
     most = max(sizes, key=lambda kind: sizes[kind])
     return OTHER_LABELS.get(most, precision)
 
 
-def _weights_by_type(graph: GraphProto) -> dict[int, int]:
-    """How many weights there are of each kind of float."""
+@kept_while_unchanged
+def _numbers(path: Path) -> tuple[bool, Mapping[int, int]]:
+    """Whether a node takes or makes 8-bit activations, and the weights of each kind of float."""
+    graph = read_proto(path).graph
+    is_quantised = any(node.op_type in QUANTISED for node in _all_nodes(graph))
     sizes = dict.fromkeys((FLOAT, FLOAT16, *OTHER_LABELS), 0)
     for tensor in all_tensors(graph):
         if tensor.data_type in sizes:
             sizes[tensor.data_type] += math.prod(tensor.dims)
-    return sizes
+    return is_quantised, MappingProxyType(sizes)
 
 
 def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
@@ -287,6 +255,11 @@ def external_names(content: bytes, path: Path) -> list[str]:
             files is not to be followed.
     """
     return [] if is_engine(path) else sorted(_external_files(content, path))
+
+
+@kept_while_unchanged
+def _sizes_beside(path: Path) -> Mapping[str, int]:
+    return MappingProxyType(_external_files(model_content(path), path))
 
 
 def _external_files(content: bytes, path: Path) -> dict[str, int]:
@@ -384,13 +357,13 @@ def sha256_or_empty(model: Path) -> str:
         return ""
 
 
-def require_unchanged(models: Sequence[Path], digests: Sequence[str]) -> None:
+def require_unchanged(digests: Mapping[Path, str]) -> None:
     """Refuse figures of files that are not, any more, what was sent to be measured.
 
     Raises:
-        MeasurementError: a file of `models` no longer has its digest.
+        MeasurementError: a file no longer has its digest.
     """
-    for model, sha256 in zip(models, digests, strict=True):
+    for model, sha256 in digests.items():
         if sha256_or_empty(model) != sha256:
             raise MeasurementError(
                 "the file changed while it was measured",

@@ -17,7 +17,6 @@ from edgespiral.core.statistics.stats import paired_ratio, summarise, summed
 from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import (
-    module_beside,
     part_latencies,
     precision_label,
     require_unchanged,
@@ -31,6 +30,7 @@ from edgespiral.measure.runtimes.agent_answer import (
     row_count,
 )
 from edgespiral.measure.runtimes.base import Job
+from edgespiral.measure.runtimes.module_files import module_beside
 from edgespiral.measure.tiny import write_tiny_model, write_tiny_module
 from edgespiral.measure.transports.one_at_a_time import alone_on
 
@@ -118,7 +118,7 @@ class Session:
             models: ONNX files.
             rounds: how often each has its turn; more rounds of the same length are more samples.
             seconds_per_model: the time that all of a model's rounds take together, in place of
-                the profile's `round_ms` for each.
+                the profile's `round_ms` for each; shorter rounds have fewer samples at least.
 
         Raises:
             ModelError: a model is missing, or cannot be loaded or run.
@@ -127,15 +127,14 @@ class Session:
                 model's file changed meanwhile.
         """
         files = [timed_files(model) for model in models]
-        everything = [*models, *(file.path for own in files for file in own)]
-        digests = [sha256_or_empty(path) for path in everything]
         timed = [file.path for own in files for file in own]
+        digests = {path: sha256_or_empty(path) for path in dict.fromkeys([*models, *timed])}
         answer = self._ask(self._job("measure", timed, rounds, seconds_per_model))
-        require_unchanged(everything, digests)
+        require_unchanged(digests)
         samples = iter(answer.samples)
         return [
-            self._measurement(answer, model, sha256, own, [next(samples) for _ in own])
-            for model, sha256, own in zip(models, digests, files, strict=False)
+            self._measurement(answer, model, digests[model], own, [next(samples) for _ in own])
+            for model, own in zip(models, files, strict=True)
         ]
 
     def _measurement(
@@ -317,15 +316,18 @@ class Session:
         settings = self.profile.measure
         round_count = settings.rounds if rounds is None else rounds
         spread = None if seconds_per_model is None else 1e3 * seconds_per_model / round_count
+        round_ms = spread or settings.round_ms
+        # Shorter rounds have fewer samples, of models too that take longer than any round.
+        share = min(1.0, round_ms / settings.round_ms)
         takes_modules = self.profile.capabilities.needs == "module"
         return Job(
             mode=mode,
             models=tuple(models),
             modules=tuple(map(module_beside, models)) if takes_modules else (),
             rounds=round_count,
-            round_ms=settings.round_ms if spread is None else spread,
+            round_ms=round_ms,
             warmup_ms=settings.warmup_ms,
-            min_round_samples=math.ceil(settings.min_samples / settings.rounds),
+            min_round_samples=math.ceil(share * settings.min_samples / settings.rounds),
             max_round_samples=max(1, settings.max_samples // settings.rounds),
             shapes=self._shapes,
         )
@@ -391,7 +393,6 @@ def tells_outputs(profile: TargetProfile) -> bool:
 def _as_file(content: Path | str, folder: Path) -> Path:
     if isinstance(content, Path):
         return content
-    file = folder / "text"
-    with writing(file):
+    with writing(file := folder / "text"):
         file.write_text(content, encoding="utf-8")
     return file

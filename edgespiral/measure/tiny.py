@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.system.files import replacing
-from edgespiral.measure.model_files import SOURCE, WEIGHTS
+from edgespiral.measure.runtimes.module_files import SOURCE, WEIGHTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

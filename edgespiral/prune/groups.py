@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch_pruning
 from torch import nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
@@ -104,7 +104,7 @@ def dependency_graph(model: nn.Module, example: Tensors) -> Any:  # noqa: ANN401
             warnings.simplefilter("ignore")
             for parameter in frozen:  # couplings are read off what autograd records
                 parameter.requires_grad_(True)
-            return torch_pruning.DependencyGraph().build_dependency(model.eval(), example)
+            return _torch_pruning().DependencyGraph().build_dependency(model.eval(), example)
     except Exception as error:
         raise _underivable(model, error) from error
     finally:
@@ -234,6 +234,23 @@ def removed_channels(
     """Per group the channels that `kept_channels` leaves out; not those that lose none."""
     removed = {g.name: sorted(set(range(g.channels)) - set(kept_channels[g.name])) for g in groups}
     return {name: channels for name, channels in removed.items() if channels}
+
+
+def _torch_pruning() -> Any:  # noqa: ANN401
+    """Torch-Pruning without timm, which it imports where that is there.
+
+    It only counts operations of timm's models by it, and importing it takes seconds.
+    """
+    modules: dict[str, Any] = sys.modules
+    if {"timm", "torch_pruning"}.isdisjoint(modules):
+        modules["timm"] = None
+        try:
+            import torch_pruning
+        finally:
+            del modules["timm"]
+    import torch_pruning
+
+    return torch_pruning
 
 
 def _from_torch_pruning(group: Any, names: Mapping[nn.Module, str]) -> ChannelGroup:  # noqa: ANN401

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
     from edgespiral.core.records.widths import Widths
     from edgespiral.prune.scoring.reconstruct import Moments
-    from edgespiral.spiral.planning.allocate import Choices
+    from edgespiral.spiral.planning.stepping.choices import Choices
     from edgespiral.tasks.base import Task
 
 WITH_DATA, WITHOUT_DATA = "fisher", "l1"

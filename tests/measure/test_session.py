@@ -49,7 +49,10 @@ def test_a_time_per_model_is_spread_over_its_rounds(
     with Session(profile) as session:
         [brief] = session.measure([convolution()], seconds_per_model=0.001)
         [long] = session.measure([convolution()], seconds_per_model=0.1)
+        # As of a model that takes longer than any round.
+        [least] = session.measure([convolution()], seconds_per_model=1e-6)
     assert brief.stats.count < long.stats.count
+    assert {len(samples) for samples in least.rounds_ms} == {1}
 
 
 def test_a_comparison_says_how_many_times_as_fast(

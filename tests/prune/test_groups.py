@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from itertools import pairwise
 
 import pytest
@@ -12,6 +13,13 @@ from edgespiral.prune.groups import find_groups, output_layers, removed_channels
 
 def layers(slots):
     return {slot.layer for slot in slots}
+
+
+def test_torch_pruning_brings_no_timm_along(residual, example, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] in ("timm", "torch_pruning")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert len(find_groups(residual, example)) == 3
+    assert "timm" not in sys.modules
 
 
 def test_a_residual_addition_couples_all_that_feed_it(residual, example):

@@ -8,15 +8,19 @@ import json
 import os
 import stat
 from contextlib import contextmanager
+from functools import lru_cache, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from edgespiral.core.errors import EdgeSpiralError, RunFolderError, UsageError
 from edgespiral.core.system.temporary import part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+T = TypeVar("T")
+# Of so many files what was read is kept.
+KEPT_FILES = 64
 # What a person writes: plans, profiles, suites and recipes are a few kilobytes.
 SETTINGS_BYTES = 10**6
 # What this program writes: journals and results have every sample of every measurement.
@@ -188,6 +192,45 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
+
+
+def kept_while_unchanged(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    """`read`, which is asked again of a file only once that is another, or has changed.
+
+    That is told by its place on the disk, its size and its times, so nothing large is read for it.
+
+    Args:
+        read: tells something small of a file; errors are not kept.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     sizes = kept_while_unchanged(lambda path: len(path.read_bytes()))
+        ...     before = sizes(Path(file.name))
+        ...     _ = Path(file.name).write_bytes(b"four")
+        ...     before, sizes(Path(file.name))
+        (0, 4)
+    """
+
+    @lru_cache(maxsize=KEPT_FILES)
+    def answered(path: Path, _state: tuple[int, ...] | None) -> T:
+        return read(path)
+
+    @wraps(read)
+    def asked(path: Path) -> T:
+        return answered(path, _state_of(path))
+
+    return asked
+
+
+def _state_of(path: Path) -> tuple[int, ...] | None:
+    """What changes when a file does; None where there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 (names may be no files' names)
+    except (OSError, ValueError):
+        return None
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, *times
 
 
 def sha256_file(path: Path) -> str:

@@ -22,6 +22,7 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
         "conversions",
         "converting",
         "given_module",
+        "module_files",
         "native",
         "weighted_layers",
     ),

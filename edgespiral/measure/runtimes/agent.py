@@ -234,8 +234,9 @@ def warm_up(run: Run, warmup_ms: float) -> tuple[int, float]:
 
 
 def _block(run: Run, least_ms: float) -> Iterator[float]:
-    spent_ms, count = 0.0, 0
-    while spent_ms < least_ms or count < LEAST_BLOCK_SAMPLES:
+    """Samples that fill a block; of a run that takes as long as a whole warm-up, one is enough."""
+    spent_ms, count, whole_ms = 0.0, 0, BLOCKS_PER_WARMUP * least_ms
+    while spent_ms < least_ms or (count < LEAST_BLOCK_SAMPLES and spent_ms < whole_ms):
         sample_ms = timed_ms(run)
         spent_ms, count = spent_ms + sample_ms, count + 1
         yield sample_ms

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from edgespiral.measure.completed import Completed
     from edgespiral.measure.kits.base import Kit
-    from edgespiral.measure.model_files import ModuleFiles
+    from edgespiral.measure.runtimes.module_files import ModuleFiles
 
 
 # Cooling by running slower, not by a fan.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from edgespiral.measure.model_files import ModuleFiles
+    from edgespiral.measure.runtimes.module_files import ModuleFiles
 
     Convert = Callable[["Subject", Path], "Converted"]
 

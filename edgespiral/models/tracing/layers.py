@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 
 from torch import nn
 
@@ -43,6 +44,7 @@ def layer_class(module: nn.Module) -> type[nn.Module] | None:
     return None if any(True for _ in overridden) else own
 
 
+@cache  # of classes of torch.nn, and of the names that layers have
 def _computes(kind: type[nn.Module], name: str) -> bool:
     there = inspect.getattr_static(kind, name, None)
     return callable(there) or isinstance(there, (property, classmethod, staticmethod))

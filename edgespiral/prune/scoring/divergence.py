@@ -77,6 +77,7 @@ class OutputDivergence:
         if not self.inputs:
             raise DataError("measuring the damage of a cut needs training samples, and got none")
         self._probe = _adapting_batchnorm(self.model)
+        self._adapts = any(isinstance(module, _BatchNorm) for module in self._probe.modules())
         self._whole = copy.deepcopy(self.model).eval()
         self._own: dict[int, Tensors] = {}
         self._noise: dict[int, Tensor] = {}
@@ -197,7 +198,9 @@ class OutputDivergence:
     @torch.no_grad()
     def _noise_of(self, index: int) -> Tensor:
         if index not in self._noise:
-            self._noise[index] = self._moved(index, call(self._probe, self.inputs[index]))
+            # Without batch norms nothing masked is the model itself, and need not be run for it.
+            outputs = call(self._probe, self.inputs[index]) if self._adapts else self._own_of(index)
+            self._noise[index] = self._moved(index, outputs)
         return self._noise[index]
 
     def _moved(self, index: int, outputs: Tensors) -> Tensor:
@@ -209,9 +212,13 @@ class OutputDivergence:
 
     def _distance(self, index: int, outputs: Tensors) -> Tensor:
         """How far `outputs` are from the model's own, in nats, for each sample of a batch: (N,)."""
+        return self.task.divergence(as_float(outputs), self._own_of(index)).double().cpu()
+
+    def _own_of(self, index: int) -> Tensors:
+        """The model's own outputs."""
         if index not in self._own:
             self._own[index] = as_float(call(self._whole, self.inputs[index]))
-        return self.task.divergence(as_float(outputs), self._own[index]).double().cpu()
+        return self._own[index]
 
 
 def _not_finite() -> ModelError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from edgespiral.models.saved import save_model
 from edgespiral.models.source import source_of
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.sparsity import two_four_masks
-from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
+from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of, share_of_round
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,11 +54,14 @@ if TYPE_CHECKING:
 SURVEY_ROUNDS = 8
 # Loading a model anew moves its latency more than samples of one loading differ, so the rounds of
 # what is only compared are shorter than the profile's, and as many.
-ROUND_SHARE = 1 / 3
+ROUND_SHARE, LEAST_ROUND_SHARE = 1 / 3, 1 / 4
 # What a turn is built on is measured at length.
-CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 10
-# Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed.
-LEAST_PROBES = 5
+CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 8
+LEAST_CONFIRMING_SHARE = 1 / 2
+# Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed. Layers
+# are timed in fewer rounds then, which load nothing anew and weigh little in the fit, and the
+# uniform ones as a whole.
+LEAST_PROBES, LEAST_PROFILED, LEAST_WHOLE = 5, 2, 3
 # The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
 STALE_SHARE = 0.1
 
@@ -154,8 +158,9 @@ class Candidates:
     unverified: set[Widths] = field(init=False, default_factory=set)
     confirmed: set[Widths] = field(init=False, default_factory=set)
     reused_layers: int = field(init=False, default=0)
-    # The low end of each cut's interval.
+    # The ends of each cut's interval.
     _lowest_ms: dict[Widths, float] = field(init=False, default_factory=dict)
+    _highest_ms: dict[Widths, float] = field(init=False, default_factory=dict)
     _architecture: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -205,7 +210,10 @@ class Candidates:
         if is_covered and self.files.precision == "fp32":
             self.latencies.fit()
         else:
-            fresh = [w for w in probes if w not in self.latencies.measured]
+            # Where layers tell nothing, each of them is needed.
+            least = len(probes) if not self.latencies.has_layers else LEAST_WHOLE
+            whole = probes[: rounds_of(len(probes), slowest_ms, least=least)]
+            fresh = [w for w in whole if w not in self.latencies.measured]
             self.measure(turn, fresh, rounds=SURVEY_ROUNDS)
         self.surveyed = True
 
@@ -222,6 +230,7 @@ class Candidates:
         rounds: int,
         least: int = LEAST_ROUNDS,
         round_share: float = ROUND_SHARE,
+        least_share: float = LEAST_ROUND_SHARE,
     ) -> None:
         """Measure cuts in alternation with the teacher, write them down and fit the models.
 
@@ -229,6 +238,7 @@ class Candidates:
             rounds: of models that are quick on a device.
             least: of the slowest.
             round_share: how long each is, of the profile's.
+            least_share: of the slowest.
 
         Raises:
             MeasurementError, TargetError: a device did not answer.
@@ -240,7 +250,7 @@ class Candidates:
                     session,
                     [self.teacher_onnx, *models],
                     self._rounds(index, rounds, least),
-                    round_share,
+                    self._share(index, round_share, least_share),
                 )
             )
             for widths, model, *timings in zip(proposals, models, *answers, strict=True):
@@ -259,9 +269,19 @@ class Candidates:
         Raises:
             MeasurementError, TargetError: a device did not answer.
         """
-        rounds, least = CONFIRMING_ROUNDS, LEAST_CONFIRMING
-        self.measure(turn, [widths], rounds=rounds, least=least, round_share=1.0)
+        self.measure(
+            turn,
+            [widths],
+            rounds=CONFIRMING_ROUNDS,
+            least=LEAST_CONFIRMING,
+            round_share=1.0,
+            least_share=LEAST_CONFIRMING_SHARE,
+        )
         self.confirmed.add(widths)
+
+    def is_within(self, widths: Widths, limit_ms: float) -> bool:
+        """Whether this run has measured a cut whose whole interval is at `limit_ms` or below."""
+        return self._highest_ms.get(widths, math.inf) <= limit_ms
 
     def may_be_within(self, turn: int, widths: Widths, limit_ms: float) -> bool:
         """Whether a measured cut may take `limit_ms` or less: not if its whole interval is above.
@@ -281,7 +301,9 @@ class Candidates:
         models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]
         profiles = self.fleet.each(
             lambda index, session: _profiled(
-                session, [self.teacher_onnx, *models], self._rounds(index, SURVEY_ROUNDS)
+                session,
+                [self.teacher_onnx, *models],
+                self._rounds(index, SURVEY_ROUNDS, LEAST_PROFILED),
             )
         )
         self.latencies.add_layers(profiles)
@@ -292,13 +314,18 @@ class Candidates:
         """How many rounds the device at `index` takes."""
         return rounds_of(wanted, self.latencies.devices[index].teacher_ms, least=least)
 
+    def _share(self, index: int, wanted: float, least: float) -> float:
+        """How long a round is on the device at `index`, of the profile's."""
+        return share_of_round(wanted, self.latencies.devices[index].teacher_ms, least=least)
+
     def _learn(
         self, widths: Widths, speedups: Sequence[Ratio], footprint: Footprint | None
     ) -> None:
         before_ms = self.latencies.measured.get(widths)
         self.latencies.add(widths, [speedup.value for speedup in speedups], footprint)
-        highest = [speedup.ci95.high for speedup in speedups]
-        self._lowest_ms[widths] = self.latencies.of_speedups(widths, highest)
+        quickest, slowest = zip(*((s.ci95.high, s.ci95.low) for s in speedups), strict=True)
+        self._lowest_ms[widths] = self.latencies.of_speedups(widths, quickest)
+        self._highest_ms[widths] = self.latencies.of_speedups(widths, slowest)
         if widths not in self.unverified or before_ms is None:
             return
         self.unverified.discard(widths)

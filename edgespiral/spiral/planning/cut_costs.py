@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edgespiral.core.records.widths import Widths
-    from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.latencies import Corrected
+    from edgespiral.spiral.planning.stepping.choices import Choices
 
 
 def cuts_of(

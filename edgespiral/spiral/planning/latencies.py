@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.planning.footprints import Footprints
     from edgespiral.spiral.planning.latency_model import LayerShape
+    from edgespiral.spiral.planning.stepping.terms import LatencyTerms
 
 NEAREST = 3
 # Landing window as shares of the target: the upper end leaves room for the error of a quick
@@ -131,6 +132,11 @@ class Latencies:
             added += len(useful)
         return added
 
+    @property
+    def has_layers(self) -> bool:
+        """Whether times of layers are known on every device."""
+        return all(self._profiled)
+
     def fit(self) -> None:
         """Fit the models to all that is known by now."""
         for model, rows, own in zip(self._models, self._profiled, self._own_ms, strict=True):
@@ -201,6 +207,19 @@ class Latencies:
             scaled.append(lead_ms * share * (LANDING_HIGH if share <= 1 else 1.0))
         return max(scaled)
 
+    def terms(self, factors: Sequence[float]) -> Sequence[LatencyTerms] | None:
+        """What `worst_ms` is the largest of, by layers, where each model is scaled by a factor."""
+        if self.footprints is not None:
+            return None
+        lead_ms = self.devices[0].budget_ms
+        return [
+            model.scaled(factor if index == 0 else factor * lead_ms / device.budget_ms)
+            for index, (model, device, factor) in enumerate(
+                zip(self._models, self.devices, factors, strict=True)
+            )
+            if device.is_budgeted
+        ]
+
     def _factor(self, index: int, target_ms: float) -> float:
         goal_ms, model = self.own_target_ms(index, target_ms), self._models[index]
         near = sorted(self._own_ms[index].items(), key=lambda item: abs(item[1] - goal_ms))
@@ -223,3 +242,7 @@ class Corrected:
     def predict_ms(self, widths: Mapping[str, int]) -> float:
         """Predicted latency at `widths`."""
         return self.latencies.worst_ms(widths, self.each_ms(widths))
+
+    def terms(self) -> Sequence[LatencyTerms] | None:
+        """Of each device with a budget, in the first's time; None where sizes count, too."""
+        return self.latencies.terms(self.factors)

@@ -23,6 +23,7 @@ from torch.nn.modules.conv import _ConvNd
 from edgespiral.models.calling import call
 from edgespiral.prune.groups import PRUNABLE
 from edgespiral.prune.unstack import RECURRENT, directions
+from edgespiral.spiral.planning.stepping.terms import LatencyTerms, LayerTerm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -200,6 +201,36 @@ class LatencyModel:
                 layer_ms = time.cached_ms[key] = float(row @ self._coefficients)
             total_ms += layer_ms
         return total_ms
+
+    def terms(self) -> Sequence[LatencyTerms] | None:
+        """What it predicts by layers; of this device alone."""
+        return [self.scaled(1.0)]
+
+    def scaled(self, scale: float) -> LatencyTerms:
+        """What it predicts as a sum over layers, all of it times `scale`."""
+        if self._coefficients is None:
+            raise RuntimeError("fit the latency model before asking it")
+        layers = [
+            LayerTerm(
+                layer.cin,
+                layer.cout,
+                layer.cin_per_channel,
+                layer.cout_per_channel,
+                self._coefficients_of(layer),
+            )
+            for layer in self.layers
+        ]
+        constant_ms = float(self._coefficients[-1])
+        return LatencyTerms(layers, constant_ms, self.base_widths, self.multiple, scale)
+
+    def _coefficients_of(self, layer: LayerShape) -> list[float]:
+        assert self._coefficients is not None
+        start = FEATURES * self._classes[self._class_of(layer.shape_class, layer.cin)]
+        _, grouped, *_ = layer.shape_class
+        # A grouped layer's inputs are its outputs.
+        seen = np.array([not grouped, not grouped, True, True])
+        own = self._coefficients[start : start + FEATURES] * seen
+        return [float(coefficient) for coefficient in own]
 
     def weight_count(self, widths: Mapping[str, int]) -> float:
         """How many weights the layers have at `widths`; of grouped ones, one input a channel."""

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 # The reference takes turns with its candidates; of a model as quick as this, all rounds are taken.
 QUICK_MS = 20.0
-LEAST_ROUNDS = 6
+LEAST_ROUNDS = 5
 # Operations of each phase, on all samples together. Two cores with AVX-512 do some 2.5e11 of them a
 # second in bf16, and less in small layers.
 GRADIENT_FLOPS, COVARIANCE_FLOPS = 3e12, 1.5e12
-PRICE_FLOPS, TOUR_FLOPS = 1.6e13, 8e12
+PRICE_FLOPS, TOUR_FLOPS = 1.2e13, 8e12
 COMPARISON_FLOPS = 1.2e13
 # So many samples are shown even of the largest models.
-LEAST_FOR_GRADIENTS = LEAST_FOR_COVARIANCES = 64
+LEAST_FOR_GRADIENTS = LEAST_FOR_COVARIANCES = 32
 LEAST_IN_A_TOUR, LEAST_FOR_COMPARISONS = 8, 16
 # What a backward pass reads is kept of samples that take so many operations forward.
 KEPT_FLOPS, LEAST_KEPT = 2.5e11, 4
@@ -45,9 +45,21 @@ def rounds_of(wanted: int, latency_ms: float, *, least: int = LEAST_ROUNDS) -> i
 
     Example:
         >>> [rounds_of(16, latency_ms) for latency_ms in (0.1, 20, 32, 400)]
-        [16, 16, 10, 6]
+        [16, 16, 10, 5]
     """
     return max(min(wanted, least), min(wanted, round(wanted * QUICK_MS / latency_ms)))
+
+
+def share_of_round(wanted: float, latency_ms: float, *, least: float) -> float:
+    """How long a round is, of the profile's, where `wanted` is enough for quick models.
+
+    Every round has some samples of a slow model, and these are more alike than rounds are.
+
+    Example:
+        >>> [share_of_round(1.0, latency_ms, least=0.5) for latency_ms in (0.1, 20, 25, 400)]
+        [1.0, 1.0, 0.8, 0.5]
+    """
+    return max(min(wanted, least), min(wanted, wanted * QUICK_MS / latency_ms))
 
 
 @dataclass(frozen=True)
@@ -57,7 +69,7 @@ class Pace:
     Example:
         >>> small, large = Pace(3e8), Pace(3.5e10)  # ResNet-56 at 32 x 32, ViT-B/16 at 224 x 224
         >>> [pace.for_gradients(256) for pace in (small, large)]
-        [256, 64]
+        [256, 42]
         >>> [pace.for_comparisons(256, cuts=16) for pace in (small, large)]
         [256, 21]
     """

@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache
     from edgespiral.prune.prunable import PrunableModel
-    from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.footprints import Footprints
     from edgespiral.spiral.planning.importance import Importance
     from edgespiral.spiral.planning.latencies import Device
     from edgespiral.spiral.planning.screening import Screen
+    from edgespiral.spiral.planning.stepping.choices import Choices
 
 # No group falls below this share of its channels in one turn: importance is additive only for
 # small cuts, and a group that collapses cannot be mended by distillation.
@@ -234,8 +234,11 @@ class Planner:
         Raises:
             As `fastest_ms`.
         """
-        latency_ms = self.fastest_ms()
-        if self._candidates.may_be_within(1, self._narrowest, limit_ms):
+        latency_ms, candidates = self.fastest_ms(), self._candidates
+        # What is in doubt is measured at length, which takes a while of a slow model.
+        if candidates.is_within(self._narrowest, limit_ms) or candidates.may_be_within(
+            1, self._narrowest, limit_ms
+        ):
             return None
         measured_ms = self._latencies.measured[self._narrowest]
         return self._out_of_reach(max(latency_ms, measured_ms), self._narrowest)

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from edgespiral.core.records.widths import Widths
     from edgespiral.spiral.context import Parent
-    from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.importance import Scorer
+    from edgespiral.spiral.planning.stepping.choices import Choices
 
     Vector = NDArray[np.float64]
 

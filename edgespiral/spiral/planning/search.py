@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgespiral.core.records.widths import Widths
-    from edgespiral.spiral.planning.allocate import Choices
     from edgespiral.spiral.planning.candidates import Candidates
     from edgespiral.spiral.planning.latencies import Latencies
     from edgespiral.spiral.planning.screening import Screen
+    from edgespiral.spiral.planning.stepping.choices import Choices
 
 AIMS = (0.97, 0.955, 0.94)
 # Of many cuts those look best whose latency is predicted too low; each round aims lower by this.

@@ -1,5 +1,6 @@
 """What agents share, as the host may ask it too; onnxruntime/test_onnxruntime_agent.py runs it."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ def test_every_round_loads_in_the_order_in_which_it_runs() -> None:
     assert warm_up == [0, 1]
     assert rounds == [index for order in agent.orders(2, 5) for index in order]
     assert rounds != [0, 1] * 5
+
+
+def test_a_run_as_long_as_ten_warm_ups_warms_a_model_by_itself() -> None:
+    runs, latency_ms = agent.warm_up(lambda: time.sleep(0.02), 2)
+    assert (runs, latency_ms >= 20) == (1, True)
+    assert agent.warm_up(lambda: None, 2)[0] > agent.LEAST_BLOCK_SAMPLES
 
 
 @pytest.mark.parametrize(("latency_ms", "samples"), [(0.5, 20), (1e-6, 100), (900.0, 4)])

@@ -15,11 +15,11 @@ from edgespiral.prune.groups import ChannelGroup
 from edgespiral.spiral.planning.allocate import (
     ALLOCATIONS,
     FAMILIES,
-    Choices,
     allocate,
     choices,
     every_choice,
 )
+from edgespiral.spiral.planning.stepping.choices import Choices
 
 
 def group(name, channels, sub_groups=1):

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from edgespiral.core.records.widths import Widths
-from edgespiral.spiral.planning.allocate import Choices
 from edgespiral.spiral.planning.cut_costs import cuts_of
+from edgespiral.spiral.planning.stepping.choices import Choices
 
 OPTIONS = {"a": (16, 32), "b": (16, 32, 64), "c": (32,), "in": (16, 32), "gone before": (0,)}
 LOST = {

@@ -7,7 +7,7 @@ from torch import nn
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.importance import comparable, samples_at_once
-from edgespiral.spiral.planning.pace import Pace, rounds_of
+from edgespiral.spiral.planning.pace import LEAST_ROUNDS, Pace, rounds_of
 
 SMALL, LARGE, LARGEST = Pace(3e8), Pace(3.5e10), Pace(1e12)
 SAMPLES = 50_000
@@ -16,7 +16,7 @@ SAMPLES = 50_000
 def test_quick_models_take_every_round_and_slow_ones_as_few_as_carry_an_interval():
     assert rounds_of(50, 0.06) == rounds_of(50, 20.0) == 50
     assert rounds_of(50, 40.0) == 25
-    assert rounds_of(50, 4000.0) == 6
+    assert rounds_of(50, 4000.0) == LEAST_ROUNDS == 5
     assert rounds_of(50, 4000.0, least=10) == 10
 
 
@@ -42,6 +42,7 @@ def test_large_models_are_shown_fewer_samples():
     assert SMALL.for_prices(256, 40) == 256 > LARGE.for_prices(256, 40)
     assert SMALL.for_gradients(256) == 256 > LARGE.for_gradients(256)
     assert SMALL.kept_at_once(128) == 128 > LARGE.kept_at_once(128)
+    assert SMALL.for_covariances(128) == 128 > LARGE.for_covariances(128)
 
 
 def test_whole_cuts_of_large_models_are_compared_while_enough_of_them_can_be():

@@ -178,4 +178,6 @@ def test_what_an_earlier_turn_made_is_not_tried_again(planner, searched):
 def test_a_model_is_given_up_only_if_its_narrowest_cut_is_surely_too_slow(planner):
     beyond = planner.beyond_reach(0.1 * planner.fastest_ms())
     assert isinstance(beyond, OutOfReach)
+    before = len(candidates(planner))
     assert planner.beyond_reach(10 * beyond.fastest_ms) is None
+    assert len(candidates(planner)) == before, "what is surely within is not measured at length"

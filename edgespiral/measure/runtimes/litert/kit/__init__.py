@@ -12,10 +12,10 @@ from edgespiral.core.errors import MissingExtraError
 from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.kits.base import Kit, KitModel, Port
-from edgespiral.measure.model_files import module_beside
 from edgespiral.measure.runtimes.conversions import Subject
 from edgespiral.measure.runtimes.litert import convert
 from edgespiral.measure.runtimes.litert.settings import LiteRtFileSettings
+from edgespiral.measure.runtimes.module_files import module_beside
 
 if TYPE_CHECKING:
     from edgespiral.core.records.measurement import Fingerprint
