@@ -138,7 +138,8 @@ def _begun(modules: tuple[str, ...]) -> str:
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     atexit.register(process.kill)
     assert process.stdout is not None
-    assert process.stdout.readline() == b"ready\n"
+    with process.stdout as said:
+        assert said.readline() == b"ready\n"
     return path
 
 
