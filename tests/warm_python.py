@@ -119,6 +119,10 @@ class Forked(subprocess.Popen[Any]):
             self._handle_exitstatus(self._try_wait(0)[1])
         return self.returncode
 
+    def _handle_exitstatus(self, *status: Any) -> None:
+        self._server.close()
+        super()._handle_exitstatus(*status)
+
     def _waits(self, seconds: float | None) -> bool:
         with selectors.DefaultSelector() as waiting:
             waiting.register(self._server, selectors.EVENT_READ)
@@ -135,7 +139,8 @@ def server(modules: tuple[str, ...]) -> str:
 def _begun(modules: tuple[str, ...]) -> str:
     path = str(Path(tempfile.mkdtemp(prefix="warm-"), "socket"))
     command = [sys.executable, __file__, path, *modules]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(command, **pipes, start_new_session=True)
     atexit.register(process.kill)
     assert process.stdout is not None
     with process.stdout as said:
