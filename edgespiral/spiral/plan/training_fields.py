@@ -34,7 +34,7 @@ class TrainingFields(Record):
     temperature: Positive = plan_field(
         4.0,
         "Softens the outputs of both nets in the distillation loss.",
-        shown="4, 1 for speech recognition",
+        shown="4.0, 1.0 for speech recognition",
         group=DISTILLATION,
     )
     alpha: Annotated[float, Field(ge=0, le=1)] = plan_field(
@@ -44,7 +44,7 @@ class TrainingFields(Record):
         128,
         "Samples a step.",
         pages="[training.md](training.md#few-samples)",
-        shown="128; 32 below 10,000 training samples, fewer where these are very few",
+        shown="128, 32 below 10,000 training samples, fewer where these are very few",
         group=DISTILLATION,
     )
     learning_rate: Positive | None = plan_field(
