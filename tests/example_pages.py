@@ -13,6 +13,7 @@ from edgespiral.core.records.inspection import (
     Inspection,
     KeptFacts,
     LayerFacts,
+    NetworkNode,
 )
 from edgespiral.core.records.measurement import Interval, Race, RaceRow, Verdict
 from edgespiral.core.records.metric import Metric
@@ -53,6 +54,16 @@ SWEEP = Sweep(
     command="edgespiral sweep sweep.toml --out out",
 )
 
+# A residual block between a stem and a head.
+BLOCK = (
+    NetworkNode(name="x", operator="input"),
+    NetworkNode(name="stem", layer="stem", operator="Conv2d 3x3", channels=16, inputs=("x",)),
+    NetworkNode(name="a", layer="block.a", operator="Conv2d 3x3", channels=32, inputs=("stem",)),
+    NetworkNode(name="b", layer="block.b", operator="Conv2d 3x3", channels=16, inputs=("a",)),
+    NetworkNode(name="add", operator="add", inputs=("b", "stem")),
+    NetworkNode(name="head", layer="<head>", operator="Linear", channels=10, inputs=("add",)),
+)
+
 INSPECTION = Inspection(
     model="net.py:<net>",
     input="(3, 8, 8)",
@@ -63,6 +74,11 @@ INSPECTION = Inspection(
     layers=(
         LayerFacts(name="a", channels=25, cuttable_channels=25),
         LayerFacts(name="<b>", channels=75, cuttable_channels=0),
+    ),
+    network=(
+        NetworkNode(name="x", operator="input"),
+        NetworkNode(name="a", layer="a", operator="Linear", channels=25, inputs=("x",)),
+        NetworkNode(name="b", layer="<b>", operator="Linear", channels=75, inputs=("a", "x")),
     ),
     groups=(GroupFacts(name="a", channels=25, step=1, made_by=("a",), read_by=("b",)),),
     branches=(BranchFacts(name="block", groups=("a",), layers=2),),

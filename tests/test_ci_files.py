@@ -278,15 +278,6 @@ def test_the_action_judges(
     assert {path.name for path in (folder / "latency").iterdir()} >= {"comment.md", "junit.xml"}
 
 
-def test_conda_takes_the_pythons_that_the_package_takes() -> None:
-    facts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    environment = YAML(typ="safe").load(ROOT / "environment.yml")
-    python, _, by_pip = environment["dependencies"]
-    assert python == f"python {facts['requires-python']}"
-    assert [(ROOT / word).exists() for word in by_pip["pip"][0].split()[1:]] == [True]
-    assert by_pip["pip"][1:] == ["."]
-
-
 def test_every_extra_is_on_the_page_of_installing() -> None:
     facts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     page = (ROOT / "docs" / "installing.md").read_text(encoding="utf-8")

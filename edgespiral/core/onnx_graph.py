@@ -50,6 +50,14 @@ def all_tensors(graph: GraphProto) -> Iterator[TensorProto]:
             yield from all_tensors(part)
 
 
+def all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    """The nodes of a graph and of those in its nodes: the branches of an If, the body of a Loop."""
+    for node in graph.node:
+        yield node
+        for part in subgraphs(node):
+            yield from all_nodes(part)
+
+
 def used_names(graph: GraphProto) -> set[str]:
     """The tensors that something reads: a node, one in a subgraph, or who runs the model."""
     names = {value.name for value in graph.output}

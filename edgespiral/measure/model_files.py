@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.onnx_graph import all_tensors, subgraphs
+from edgespiral.core.onnx_graph import all_nodes, all_tensors
 from edgespiral.core.records.measurement import PartLatency
 from edgespiral.core.records.parts import part_files, part_path
 from edgespiral.core.statistics.stats import summarise
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+    from onnx import ModelProto, TensorProto
 
     from edgespiral.core.records.measurement import LayerLatency
     from edgespiral.core.records.parts import PartFile
@@ -231,20 +231,12 @@ def precision_label(path: Path, precision: Precision) -> str:
 def _numbers(path: Path) -> tuple[bool, Mapping[int, int]]:
     """Whether a node takes or makes 8-bit activations, and the weights of each kind of float."""
     graph = read_proto(path).graph
-    is_quantised = any(node.op_type in QUANTISED for node in _all_nodes(graph))
+    is_quantised = any(node.op_type in QUANTISED for node in all_nodes(graph))
     sizes = dict.fromkeys((FLOAT, FLOAT16, *OTHER_LABELS), 0)
     for tensor in all_tensors(graph):
         if tensor.data_type in sizes:
             sizes[tensor.data_type] += math.prod(tensor.dims)
     return is_quantised, MappingProxyType(sizes)
-
-
-def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
-    """The nodes of a graph and of those in its nodes: the branches of an If, the body of a Loop."""
-    for node in graph.node:
-        yield node
-        for part in subgraphs(node):
-            yield from _all_nodes(part)
 
 
 def external_names(content: bytes, path: Path) -> list[str]:

@@ -133,6 +133,11 @@ class TargetProfile(Section):
         """What its runtime can do, set as it is here."""
         return self.runtime_plugin.capabilities(self.runtime)
 
+    @property
+    def tells_outputs(self) -> bool:
+        """Whether its runtime tells what a model computes."""
+        return self.runtime_plugin.make_outputs is not None
+
 
 def load_profile(name_or_path: str | Path, *, as_written: bool = False) -> TargetProfile:
     """The profile of a name or of a TOML file.

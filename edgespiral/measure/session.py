@@ -39,10 +39,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Literal
 
-    from edgespiral.core.records.measurement import (
-        LayerLatency,
-        Ratio,
-    )
+    from edgespiral.core.records.measurement import LayerLatency, Ratio
     from edgespiral.core.records.schema import Precision
     from edgespiral.measure.model_files import TimedFile
     from edgespiral.measure.profile import TargetProfile
@@ -163,6 +160,15 @@ class Session:
             peak_memory_mib=answer.runtime.peak_memory_mib if is_alone else None,
             cold_start_ms=answer.runtime.cold_start_ms if is_alone else None,
         )
+
+    def prepare(self, models: Sequence[Path]) -> None:
+        """Have models converted, where the runtime has files of its own; nothing is timed.
+
+        Raises:
+            ModelError, TargetError, MissingExtraError: as `measure`, of what is done here.
+        """
+        files = [file.path for model in models for file in timed_files(model)]
+        self._runtime.files(self._job("measure", files, None, None))
 
     def compare(
         self,
@@ -383,11 +389,6 @@ class Session:
 def _clock_s() -> float:
     """A clock that goes on while this machine sleeps, as that of a device does."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def tells_outputs(profile: TargetProfile) -> bool:
-    """Whether a target's runtime tells what a model computes."""
-    return profile.runtime_plugin.make_outputs is not None
 
 
 def _as_file(content: Path | str, folder: Path) -> Path:

@@ -46,7 +46,7 @@ def layer_shares(model: nn.Module, groups: Sequence[ChannelGroup]) -> list[Layer
         groups: its groups.
     """
     governed = _governed(slot for group in groups for slot in group.producers)
-    outputs = ((name, _outputs(layer)) for name, layer in model.named_modules())
+    outputs = ((name, output_channels(layer)) for name, layer in model.named_modules())
     return [
         LayerShare(name, channels, int(channels * governed.get(name, 0.0)))
         for name, channels in outputs
@@ -85,7 +85,8 @@ def _governed(slots: Iterable[Slot]) -> dict[str, float]:
     return {name: float(here.float().mean()) for name, here in places.items()}
 
 
-def _outputs(layer: nn.Module) -> int | None:
+def output_channels(layer: nn.Module) -> int | None:
+    """Channels that a weighted layer writes, of all its directions; None for any other layer."""
     if isinstance(layer, nn.MultiheadAttention):
         return int(layer.embed_dim)
     if isinstance(layer, nn.RNNBase):

@@ -123,6 +123,11 @@ def mix(cut: PrecisionMix) -> str:
     )
 
 
+def asked_sparsity(sparsity: WeightSparsity) -> str:
+    """What was asked for: 2:4, or a share of the weights."""
+    return sparsity.asked if isinstance(sparsity.asked, str) else f"{100 * sparsity.asked:g} %"
+
+
 def zeros(sparsity: WeightSparsity) -> str:
     """How many weights are zero in the exported file, and in how many layers."""
     rows = sparsity.layers

@@ -25,6 +25,7 @@ from edgespiral.report.budgets import (
     siblings,
 )
 from edgespiral.report.drawing import charts
+from edgespiral.report.drawing.network import cut_shares, network_chart, network_figures
 from edgespiral.report.run import Run
 
 if TYPE_CHECKING:
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
     from edgespiral.core.records.events import (
         Baseline,
         Event,
-        GroupCut,
         ModelFacts,
     )
     from edgespiral.core.records.measurement import Measurement, Race
+    from edgespiral.core.records.widths import GroupCut
 
 UNITS = {"c": "\N{DEGREE SIGN}C", "mhz": "MHz"}
 OUTCOMES = {
@@ -112,17 +113,14 @@ def _measured(run: Run) -> dict[str, object]:
     if baseline is None:
         return {"baseline": None}
     student = run.student_latency
-    widths_after = run.best.widths if run.best else baseline.widths
-    is_sibling = run.best is not None and bool(run.best.sibling)
     return {
         "baseline": baseline,
         "tiles": _tiles(run, baseline),
+        **_network(run, baseline),
         "score_figures": charts.score_figures(run, baseline),
         "samples_figures": charts.samples_figures(run.shown(baseline.devices), student),
-        "widths_figures": charts.widths_figures(baseline.widths, widths_after),
         "score_chart": charts.score_chart(run, baseline),
         "samples_chart": charts.samples_chart(run.shown(baseline.devices), student),
-        "widths_chart": None if is_sibling else charts.widths_chart(baseline.widths, widths_after),
         "alternatives": _alternatives(run),
         "devices": run.devices() if len(baseline.devices) > 1 else [],
         "budgets": [(margin_text(budget), budget.verdict.value) for budget in budget_margins(run)],
@@ -131,6 +129,25 @@ def _measured(run: Run) -> dict[str, object]:
         "prediction_error": run.prediction_error(),
         "fingerprints": _fingerprints(run.shown(baseline.devices).measurement, student),
         "phases": _phases(run),
+    }
+
+
+def _network(run: Run, baseline: Baseline) -> dict[str, object]:
+    """The network with what was cut; of journals of before the widths of groups alone."""
+    none: dict[str, object] = {"network_chart": None, "widths_chart": None}
+    if run.best is not None and run.best.sibling:
+        return none
+    whole = {node.layer: node.channels for node in baseline.network if node.channels}
+    layers = run.best.layers if run.best else whole
+    if baseline.network and layers:
+        return none | {
+            "network_chart": network_chart(baseline.network, layers),
+            "network_figures": network_figures(baseline.network, cut_shares(layers)),
+        }
+    widths = run.best.widths if run.best else baseline.widths
+    return none | {
+        "widths_chart": charts.widths_chart(baseline.widths, widths),
+        "widths_figures": charts.widths_figures(baseline.widths, widths),
     }
 
 

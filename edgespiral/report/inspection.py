@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from edgespiral.core.errors import first_few
-from edgespiral.report.drawing.charts import layers_chart
+from edgespiral.report.drawing.network import Shares, drawn, network_figures
 from edgespiral.report.html import template
 
 if TYPE_CHECKING:
@@ -69,10 +69,16 @@ def first_able(engines: Sequence[EngineFacts]) -> str:
 
 def inspection_html(inspection: Inspection) -> str:
     """The page that `--html` writes."""
+    cuttable = {layer.name: layer.cuttable_channels for layer in inspection.layers}
+    shares = Shares(cuttable, "{1} of {0}", ("channels", "can be cut"))
+    told = f"{inspection.cuttable_channels} of {inspection.channels} channels can be cut."
+    texts = ("The network, and what can be cut of it", told)
+    network = inspection.network
     return template("inspection.html.j2").render(
         inspection=inspection,
         summary=summary(inspection)[1:],
-        chart=layers_chart(inspection.layers) if inspection.layers else None,
+        chart=drawn("network", texts, network, shares) if network else None,
+        network_figures=network_figures(network, shares),
     )
 
 

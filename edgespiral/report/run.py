@@ -247,6 +247,14 @@ class Run:
         kinds = ("latency_ms", "speedup", "size_mib", "parameters")
         return any(self.started.plan.get(kind) is not None for kind in kinds)
 
+    @property
+    def is_planned_in_ms(self) -> bool:
+        """Whether what turns aim at is a latency, and not a size alone."""
+        if self.baseline is None:
+            return False
+        is_sized = self.baseline.footprints or self.started.plan.get("smallest")
+        return self.shown(self.baseline.devices).budget_ms is not None or not is_sized
+
     def prediction_error(self) -> float | None:
         """Median distance of predicted from measured candidates, as a share; None without any."""
         if self.baseline is None:

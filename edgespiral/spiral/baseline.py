@@ -35,6 +35,7 @@ from edgespiral.measure.decide import merged
 from edgespiral.models.saved import SOURCE, check_computes, load_model, save_model
 from edgespiral.models.work import flops_of
 from edgespiral.prune.groups import widths_of
+from edgespiral.prune.network import network_of
 from edgespiral.report import console
 from edgespiral.spiral.budget import Budgets
 from edgespiral.spiral.doubts import doubts_about
@@ -170,6 +171,7 @@ def _measured(context: RunContext, fresh: FreshProcess) -> Baseline:
             *doubts_about(model, context.splits, task, expected),
         ),
         footprints=footprints,
+        network=network_of(context.teacher.model),
     )
 
 

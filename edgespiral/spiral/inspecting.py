@@ -19,6 +19,7 @@ from edgespiral.prune.cuttable_share import Share, cuttable_share, layer_shares
 from edgespiral.prune.engines import engines_in_order
 from edgespiral.prune.engines.flow.finder import main_reasons, survey_by_flow
 from edgespiral.prune.engines.trial import failed_trial
+from edgespiral.prune.network import network_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -56,6 +57,7 @@ def inspect(teacher: PrunableModel, name: str) -> Inspection:
             )
             for layer in layer_shares(teacher.model, teacher.groups)
         ),
+        network=network_of(teacher.model),
         groups=tuple(_groups(teacher)),
         branches=tuple(
             BranchFacts(name=b.name, groups=b.groups, layers=len(b.layers))

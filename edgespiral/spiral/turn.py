@@ -21,6 +21,7 @@ from edgespiral.measure.beside.consumption import consumption_on, consumption_ve
 from edgespiral.measure.decide import compare_until_decided
 from edgespiral.measure.model_files import timed_bytes
 from edgespiral.models.work import parameter_count
+from edgespiral.prune.network import layer_channels
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.shipping.judging import judged
 from edgespiral.spiral.shipping.publishing import (
@@ -100,12 +101,10 @@ def run_turn(
         score=judgement,
         float_score=None if is_written_fp32(context.precisions, precision) else shipped.float_score,
     )
+    beside = [*consumption_verdicts(consumptions), *budgets.footprint_verdicts(facts)]
+    verdict = joined([*verdicts, *beside])
     if context.plan.is_quality_goal:
         verdict = _floor_verdict(context.task.metric, facts.validation_score, floor)
-    else:
-        verdict = joined(
-            [*verdicts, *consumption_verdicts(consumptions), *budgets.footprint_verdicts(facts)]
-        )
     optimizer = _optimizer(context.plan.optimizer, context.teacher.model, context.training)
     finished = TurnFinished(
         turn=planned.turn,
@@ -127,6 +126,7 @@ def run_turn(
         finished_at=now_utc(),
         sparsity=student.sparsity,
         sibling=planned.sibling,
+        layers=layer_channels(shipped.model),
     )
     context.journal.append(finished)
     return finished

@@ -7,7 +7,6 @@ from edgespiral.core.records.events import (
     Baseline,
     Candidate,
     Event,
-    GroupCut,
     ModelFacts,
     OnDevice,
     Outcome,
@@ -20,12 +19,49 @@ from edgespiral.core.records.events import (
     TurnPlanned,
 )
 from edgespiral.core.records.exported import QuantisedTraining, RestoredLayer, WeightSparsity
+from edgespiral.core.records.inspection import NetworkNode
 from edgespiral.core.records.measurement import Measurement, Verdict
 from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
+from edgespiral.core.records.widths import GroupCut
 
 BEFORE = {f"layer{stage}.{block}.conv1": 16 * 2**stage for stage in range(3) for block in range(3)}
 BEFORE |= {"conv1 <odd> & name": 16}
+
+
+def a_network() -> tuple[NetworkNode, ...]:
+    """A stem, nine blocks of two layers with a shortcut each, and a head."""
+    first = "conv1 <odd> & name"
+    nodes = [
+        NetworkNode(name="inputs", operator="input"),
+        NetworkNode(
+            name="stem", layer=first, operator="Conv2d 3x3", channels=16, inputs=("inputs",)
+        ),
+    ]
+    for name in (name for name in BEFORE if name != first):
+        block, before = name.removesuffix(".conv1"), nodes[-1].name
+        inner, outer = f"{block}.conv1", f"{block}.conv2"
+        kind, channels = "Conv2d 3x3", BEFORE[name]
+        nodes += [
+            NetworkNode(
+                name=inner, layer=inner, operator=kind, channels=channels, inputs=(before,)
+            ),
+            NetworkNode(name=outer, layer=outer, operator=kind, channels=channels, inputs=(inner,)),
+            NetworkNode(name=f"{block}.add", operator="add", inputs=(outer, before)),
+        ]
+    last = nodes[-1].name
+    head = NetworkNode(name="fc", layer="fc", operator="Linear", channels=10, inputs=(last,))
+    return (*nodes, head)
+
+
+def cut_layers(share: float, gone: str) -> dict[str, int]:
+    """Channels of the layers of a student of `a_network`, without a block."""
+    whole = {node.layer: node.channels for node in a_network() if node.channels}
+    return {
+        name: channels if name == "fc" else max(1, round(channels * share))
+        for name, channels in whole.items()
+        if not name.startswith(gone)
+    }
 
 
 def measurement(p50_ms: float, sha256: str, seed: int = 0) -> Measurement:
@@ -84,7 +120,9 @@ def started(**plan: object) -> RunStarted:
 
 def baseline() -> Baseline:
     devices = on_host(measurement(1.02, "t" * 8, seed=1), 1.0)
-    return Baseline(teacher=facts(93.4, 271_000), widths=BEFORE, devices=devices)
+    return Baseline(
+        teacher=facts(93.4, 271_000), widths=BEFORE, devices=devices, network=a_network()
+    )
 
 
 def candidate(turn: int, speedup: float, predicted_ms: float | None) -> Candidate:
@@ -115,6 +153,7 @@ def turn(number: int, speedup: float, score: float, verdict: Verdict) -> list[Ev
         files={"model.onnx": sha256, "model.safetensors": "ee" * 32},
         seed=0,
         finished_at=NOON,
+        layers=cut_layers(1 / speedup, "layer2.2."),
     )
     return [planned, finished]
 

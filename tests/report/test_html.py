@@ -82,7 +82,7 @@ def test_charts_have_a_title_and_a_description_for_those_who_cannot_see_them(
     met: list[Event],
 ) -> None:
     images = drawings(render_html(met))
-    assert set(images) == {"score", "samples", "widths"}
+    assert set(images) == {"score", "samples", "network"}
     for image in images.values():
         assert image.get("role") == "img"
         assert [child.tag for child in image[:2]] == ["title", "desc"]
@@ -121,8 +121,33 @@ def test_a_run_without_turns_shows_the_teacher_alone(already_met: list[Event]) -
     assert "budget met already" in text
     assert "No turn was needed or finished" in text
     assert "student" not in "".join(drawings(page)["samples"].itertext())
-    widths = drawings(page)["widths"][1].text
-    assert widths == "352 of 352 channels are left in 10 groups."
+    network = drawings(page)["network"][1].text
+    assert network == "20 layers, 0 of them narrower than in the teacher; none is gone."
+
+
+def test_a_run_shows_the_layers_that_are_gone(met: list[Event]) -> None:
+    page = render_html(met)
+    text = str(drawings(page)["network"][1].text)
+    assert text.startswith("20 layers, 17 of them narrower")
+    assert text.endswith("gone: layer2.2.conv1, layer2.2.conv2.")
+    assert re.search(r"layer2\.2\.conv2</th>.*>layer2\.2\.conv1</td>.*>gone</td>", page)
+
+
+def test_a_journal_of_before_has_the_widths_of_groups(met: list[Event]) -> None:
+    old = [
+        event.model_copy(update={"network": ()} if event.kind == "baseline" else {"layers": {}})
+        for event in met
+    ]
+    page = render_html(old)
+    assert set(drawings(page)) == {"score", "samples", "widths"}
+    assert drawings(page)["widths"][1].text == "154 of 352 channels are left in 10 groups."
+
+
+def test_a_sibling_is_no_cut_of_the_network(met: list[Event]) -> None:
+    turn = next(event for event in met if event.kind == "turn-finished" and event.turn == 2)
+    sibling = turn.model_copy(update={"sibling": "resnet8"})
+    page = render_html([sibling if event is turn else event for event in met])
+    assert set(drawings(page)) == {"score", "samples"}
 
 
 def test_a_journal_without_a_run_is_one_clear_error() -> None:

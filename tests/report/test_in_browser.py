@@ -140,6 +140,31 @@ def test_charts_are_saved_as_pictures_and_as_figures(browser, pages: dict[str, P
     assert [row[0] for row in rows[1:]] == ["teacher", "turn 1", "turn 2"]
 
 
+def test_the_network_says_its_layers_to_a_pointer_and_in_figures(
+    browser, pages: dict[str, Path]
+) -> None:
+    with shown(browser, pages["run"], width=360) as page:
+        drawing = page.get_by_role("img", name="The network, and what was cut")
+        figure = page.locator("figure", has=drawing)
+        assert figure.evaluate("box => box.scrollWidth > box.clientWidth")
+        letters = drawing.locator("text.gone").first
+        assert letters.text_content() == "layer2.2.conv1"
+        assert letters.bounding_box()["height"] >= 9
+        row = drawing.locator("g", has_text="layer2.2.conv2: Conv2d 3x3, 64")
+        before = row.locator("rect.row").evaluate("bar => getComputedStyle(bar).fill")
+        row.hover()
+        assert row.locator("rect.row").evaluate("bar => getComputedStyle(bar).fill") != before
+        figure.locator("summary").press("Enter")
+        with page.expect_download() as saved:
+            page.get_by_label("Save as CSV: The network, and what was cut").press("Enter")
+        rows = list(csv.reader(io.StringIO(Path(saved.value.path()).read_text())))
+    assert rows[0] == ["layer", "kind", "reads", "teacher", "student"]
+    assert [row for row in rows if row[-1] == "gone"] == [
+        ["layer2.2.conv1", "Conv2d 3x3", "add", "64", "gone"],
+        ["layer2.2.conv2", "Conv2d 3x3", "layer2.2.conv1", "64", "gone"],
+    ]
+
+
 def test_a_script_that_a_run_smuggles_in_does_not_run(browser, pages: dict[str, Path]) -> None:
     path = pages["run"]
     text = path.read_text(encoding="utf-8")

@@ -42,7 +42,10 @@ def test_the_picture_has_what_can_be_cut_of_each_layer():
     page = inspection_html(INSPECTION)
     drawing = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
     told = [text.text for text in drawing.iter("text")]
-    assert told == ["a", "25", "<b>", "0 of 75"]
-    lengths = [float(bar.get("width")) for bar in drawing.iter("rect")]
-    assert lengths[0] == lengths[1] == pytest.approx(lengths[2] / 3, abs=0.02)
-    assert lengths[3] == 0
+    assert told == ["input", "a", "25", "<b>", "0 of 75"]
+    whole, dark = (
+        [float(str(bar.get("width"))) for bar in drawing.iter("rect") if bar.get("class") == kind]
+        for kind in ("before", "after")
+    )
+    assert whole[0] == dark[0] == pytest.approx(whole[1] / 3, abs=0.02)
+    assert len(dark) == 1

@@ -18,7 +18,7 @@ from small_disk import small_disk
 
 from edgespiral import api
 from edgespiral.core.errors import DataError, ExitCode, ModelError, RunFolderError, TargetError
-from edgespiral.core.records.events import Outcome, TurnFinished, TurnPlanned
+from edgespiral.core.records.events import Baseline, Outcome, TurnFinished, TurnPlanned
 from edgespiral.core.records.journal import read
 from edgespiral.models import build
 
@@ -91,6 +91,28 @@ def test_channels_are_physically_gone(finished, teacher):
     names = {tensor.name for tensor in onnx.load(finished.folder / "model.onnx").graph.initializer}
     assert len(names) <= len(list(teacher.state_dict()))
     assert finished.model(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
+def test_the_journal_has_the_network_and_what_is_left_of_its_layers(finished, teacher):
+    events = read(finished.folder / "journal.jsonl")
+    network = next(event for event in events if isinstance(event, Baseline)).network
+    best = finished.result.best_turn
+    turn = next(event for event in events if isinstance(event, TurnFinished) and event.turn == best)
+    whole = {node.layer: node.channels for node in network if node.channels is not None}
+    assert whole == weighted(teacher)
+    assert turn.layers == weighted(finished.model)
+    assert sum(turn.layers.values()) < sum(whole.values())
+    joins = [node for node in network if node.operator == "add"]
+    assert [len(node.inputs) for node in joins] == [2] * 9
+    page = (finished.folder / "report.html").read_text("utf-8")
+    assert "The network, and what was cut" in page
+    assert "Channels per group" not in page
+
+
+def weighted(model):
+    """Outputs of each layer of convolutions or products, by name."""
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    return {n: len(m.weight) for n, m in model.named_modules() if isinstance(m, kinds)}
 
 
 def test_the_folder_holds_what_ships_and_says_so(finished):

@@ -19,6 +19,7 @@ from edgespiral.core.records.exported import (
     WeightSparsity,
 )
 from edgespiral.core.records.footprint import Energy, Footprint, FootprintBudget, PeakMemory
+from edgespiral.core.records.inspection import Network
 from edgespiral.core.records.measurement import LatencyStats, Measurement, Race, Ratio, Verdict
 from edgespiral.core.records.metric import Figure, Metric
 from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
@@ -31,6 +32,7 @@ from edgespiral.core.records.schema import (
     Record,
     Score,
 )
+from edgespiral.core.records.widths import GroupCut
 from edgespiral.core.stages.latencies import Stages
 
 SCHEMA = 2
@@ -133,7 +135,8 @@ class Baseline(RunEvent):
 
     `files` has the hashes of what lies in the teacher's folder, `validation_sha256` is of the
     samples that all of the run is scored on, and `doubts` are what speaks against its figures.
-    `footprints` are the budgets of size.
+    `footprints` are the budgets of size. `network` is the teacher as it is drawn, none in journals
+    of before.
     """
 
     kind: Literal["baseline"] = "baseline"
@@ -144,6 +147,7 @@ class Baseline(RunEvent):
     validation_sha256: str | None = None
     doubts: tuple[str, ...] = ()
     footprints: tuple[FootprintBudget, ...] = ()
+    network: Network = ()
 
 
 class RuntimeChosen(RunEvent):
@@ -175,21 +179,6 @@ class Candidate(RunEvent):
     widths: dict[str, int]
     devices: OnDevices
     footprint: Footprint | None = None
-
-
-class GroupCut(Record):
-    """What a turn takes from one group of coupled channels, or that it drops a whole branch.
-
-    `lost_share` is this cut's part of the importance that the turn loses. `saved_ms` is what the
-    fitted latency model says the turn's widths would take longer with this cut alone taken back,
-    by target.
-    """
-
-    name: str
-    before: int = Field(ge=1)
-    after: int = Field(ge=0)
-    lost_share: float = Field(ge=0, le=1)
-    saved_ms: dict[str, float]
 
 
 class Sibling(Record):
@@ -265,7 +254,8 @@ class TurnFinished(RunEvent):
 
     `verdict` is that of all budgets together: met where each is, missed where any is. `optimizer`
     is what trained the student, and why; empty where nothing did, and in journals of before.
-    `sibling` is the model's name where it is one of the plan's `family` and no cut.
+    `sibling` is the model's name where it is one of the plan's `family` and no cut. `layers` has
+    the channels that each layer of the student writes, by module; none in journals of before.
     """
 
     kind: Literal["turn-finished"] = "turn-finished"
@@ -288,6 +278,7 @@ class TurnFinished(RunEvent):
     finished_at: Moment
     sparsity: WeightSparsity | None = None
     sibling: Line = ""
+    layers: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
 
 
 class RunFinished(RunEvent):

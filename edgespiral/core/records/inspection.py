@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from edgespiral.core.records.schema import Record
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from edgespiral.core.records.schema import Line, Record
 
 
 class GroupFacts(Record):
@@ -21,6 +25,45 @@ class LayerFacts(Record):
     name: str
     channels: int
     cuttable_channels: int
+
+
+class NetworkNode(Record):
+    """An input, a layer with channels, or a place where values of several of these meet.
+
+    `layer` is the module's name, empty where there is none, and `channels` are those that it
+    writes. A module that is called twice is two nodes. `inputs` names the nodes that are read.
+    """
+
+    name: Line
+    layer: Line = ""
+    operator: Line
+    channels: int | None = Field(default=None, ge=1)
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def shown_name(self) -> str:
+        """What a person calls it."""
+        return self.layer or self.operator
+
+
+def in_order(network: tuple[NetworkNode, ...]) -> tuple[NetworkNode, ...]:
+    """`network`, if each of its nodes reads only such as come before it.
+
+    Raises:
+        ValueError: a node reads another one, or two have one name.
+    """
+    names: set[str] = set()
+    for node in network:
+        unknown = [name for name in node.inputs if name not in names]
+        if unknown:
+            raise ValueError(f"{node.name} reads {unknown[0]}, which does not come before it")
+        if node.name in names:
+            raise ValueError(f"there are two nodes {node.name}")
+        names.add(node.name)
+    return network
+
+
+Network = Annotated[tuple[NetworkNode, ...], AfterValidator(in_order)]
 
 
 class BranchFacts(Record):
@@ -56,6 +99,7 @@ class Inspection(Record):
     parameters: int
     cuttable_parameters: int
     layers: tuple[LayerFacts, ...] = ()
+    network: Network = ()
     groups: tuple[GroupFacts, ...]
     branches: tuple[BranchFacts, ...]
     kept: tuple[KeptFacts, ...]

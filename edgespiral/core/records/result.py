@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import Field
 
 from edgespiral.core.records.events import (
-    GroupCut,
     ModelFacts,
     Outcome,
     TriedRate,
@@ -30,6 +29,7 @@ from edgespiral.core.records.measurement import (
 from edgespiral.core.records.metric import Metric
 from edgespiral.core.records.precisions import PrecisionMix, PrecisionTrial
 from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
+from edgespiral.core.records.widths import GroupCut
 from edgespiral.core.stages.latencies import Stages
 
 

@@ -1,8 +1,12 @@
-"""A cut as what is left: how many channels each group of coupled layers has."""
+"""A cut as what is left: how many channels each group of coupled layers has, and what it took."""
 
 from __future__ import annotations
 
 from collections.abc import ItemsView, Iterator, Mapping
+
+from pydantic import Field
+
+from edgespiral.core.records.schema import Record
 
 
 class Widths(Mapping[str, int]):
@@ -60,3 +64,18 @@ class Widths(Mapping[str, int]):
     def __repr__(self) -> str:
         """As it would be made."""
         return f"Widths({self._channels!r})"
+
+
+class GroupCut(Record):
+    """What a turn takes from one group of coupled channels, or that it drops a whole branch.
+
+    `lost_share` is this cut's part of the importance that the turn loses. `saved_ms` is what the
+    fitted latency model says the turn's widths would take longer with this cut alone taken back,
+    by target.
+    """
+
+    name: str
+    before: int = Field(ge=1)
+    after: int = Field(ge=0)
+    lost_share: float = Field(ge=0, le=1)
+    saved_ms: dict[str, float]

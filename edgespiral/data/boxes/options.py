@@ -29,6 +29,7 @@ class BoxOptions:
         normalisation: what is done to values from 0 to 1.
         drops_faulty: boxes of no area or outside of their picture are left out, not refused.
         mirrors: random views may be mirror images.
+        is_sized: the size was asked for.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class BoxOptions:
     normalisation: Normalisation
     drops_faulty: bool
     mirrors: bool
+    is_sized: bool = True
 
 
 def parsed(kind: str, argument: str) -> BoxOptions:
@@ -60,6 +62,7 @@ def parsed(kind: str, argument: str) -> BoxOptions:
         ),
         drops_faulty=spec.one_of("faulty", ("refuse", "drop")) == "drop",
         mirrors=spec.one_of("mirror", ("yes", "no")) == "yes",
+        is_sized="size" in spec.options,
     )
 
 

@@ -14,6 +14,7 @@ from edgespiral.data.boxes.annotated import boxed
 from edgespiral.data.boxes.pictures import BoxedPictures, BoxSource, draft_size
 from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, require_apart
 from edgespiral.data.holdout import drawn_apart
+from edgespiral.data.images import small_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -71,7 +72,7 @@ def box_splits(
         input_shape=(3, height, width),
         target_shape=None,
         normalisation=options.normalisation,
-        notes=tuple(_notes(read, classes)),
+        notes=(*_notes(read, classes), *_small(read[TRAIN], options)),
         frames=Frames(
             "picture",
             ScaledPicture(
@@ -105,6 +106,11 @@ def _completed(parts: Mapping[str, Sequence[Annotated]]) -> dict[str, Sequence[A
     if validation is None:
         train, validation = drawn_apart(train, VALIDATION_PART)
     return {TRAIN: train, VALIDATION: validation, TEST: test}
+
+
+def _small(pictures: Sequence[Boxed], options: BoxOptions) -> list[str]:
+    files = [boxed_picture.picture for boxed_picture in pictures]
+    return [] if options.is_sized else small_pictures(files, options.size, square=False)
 
 
 def _notes(parts: Mapping[str, Sequence[Boxed]], classes: Sequence[str]) -> list[str]:

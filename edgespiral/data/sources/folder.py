@@ -24,7 +24,7 @@ from edgespiral.data.files.folders import holds
 from edgespiral.data.files.parts import PARTS, require_apart, three_parts
 from edgespiral.data.files.tables import tables_in
 from edgespiral.data.holdout import hold_out
-from edgespiral.data.images import MOST_SIDE, check_images
+from edgespiral.data.images import MOST_SIDE, check_images, small_pictures
 from edgespiral.data.sources.base import FileSource
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def load_folder(argument: str) -> DataSplits:
         repeats=True,
     )
     check_images(Path(name) for part in (train, validation, test) for name in part.names)
+    files = [] if "size" in spec.options else list(map(Path, train.names))
+    notes = tuple(small_pictures(files, (size, size), square=True))
     return DataSplits(
         name=f"folder:{root}",
         train=train.source(size, is_kept=True),
@@ -73,6 +75,7 @@ def load_folder(argument: str) -> DataSplits:
         class_names=tuple(train.classes),
         input_shape=(3, size, size),
         normalisation=Normalisation(MEAN, STD),
+        notes=notes,
         frames=Frames(
             "picture",
             ScaledPicture((size, size), "linear", MEAN, STD, edge=_edge(size)),

@@ -29,7 +29,7 @@ from edgespiral.data.files.parts import (
     require_apart,
 )
 from edgespiral.data.holdout import drawn_apart
-from edgespiral.data.images import MOST_SIDE, check_images
+from edgespiral.data.images import MOST_SIDE, check_images, small_pictures
 from edgespiral.data.sources.base import FileSource
 from edgespiral.data.sources.folder import MAX_WORKERS, MEAN, STD
 
@@ -113,6 +113,7 @@ def load_masks(argument: str) -> DataSplits:
     check_images(path for pair in pairs for path in (pair.image, pair.mask))
     with ThreadPoolExecutor() as threads:
         list(threads.map(_require_same_size, pairs))
+    files = [] if "size" in spec.options else [pair.image for pair in train]
     return DataSplits(
         name=f"masks:{root}",
         train=_source(train, size, is_kept=True),
@@ -123,6 +124,7 @@ def load_masks(argument: str) -> DataSplits:
         target_shape=(size, size),
         ignored_class=IGNORED,
         normalisation=Normalisation(MEAN, STD),
+        notes=tuple(small_pictures(files, (size, size), square=True)),
         frames=Frames(
             "picture",
             ScaledPicture((size, size), "cubic", MEAN, STD),

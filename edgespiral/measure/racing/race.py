@@ -2,13 +2,16 @@
 
 Each runtime has a process of its own, since two in one would fight for its threads, and at any time
 one of them runs. They take turns in short passes, in a shuffled order, so that a drift meets all.
+What is beaten by far is not asked again.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import os
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
+from threading import Semaphore, Thread
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import (
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
 
 # As many rounds as a target's own measurement has by default.
 PASSES, ROUNDS_A_PASS = 5, 5
+# What another is so many times as fast as for certain, after so many passes, cannot win.
+BEATEN_BY, LEAST_PASSES = 1.5, 2
 # What keeps a runtime from running a model, and no other from doing so.
 OWN_FAULTS = (ExportError, MeasurementError, MissingExtraError, ModelError, TargetError)
 
@@ -52,6 +57,7 @@ class _Lane:
     parity: OutputParity | None = None
     measurement: Measurement | None = None
     refused: str | None = None
+    is_beaten: bool = False
 
     def attempt(self, step: Callable[[], None]) -> None:
         """Do a step, unless one before it failed; what fails is a row without a figure."""
@@ -63,6 +69,11 @@ class _Lane:
             raise
         except OWN_FAULTS as error:
             self.measurement, self.refused = None, _reason(error)
+
+    def prepare(self, free: Semaphore) -> None:
+        """Have the model converted while `free` lets it; what no row can tell is met again."""
+        with free, suppress(Exception):
+            self.attempt(lambda: self.session.prepare([self.model]))
 
     def judge(self, judge: Judge) -> None:
         """Compare what it computes there with what it computes here."""
@@ -93,7 +104,8 @@ def race(
             `ExportError` where they are too far.
         samples: what `judge` compares on, in words.
         shapes: as for `Session`.
-        passes: turns that each has, of `ROUNDS_A_PASS` rounds.
+        passes: turns that each has, of `ROUNDS_A_PASS` rounds; fewer where another is
+            `BEATEN_BY` times as fast for certain.
 
     Raises:
         MeasurementError: none runs the model.
@@ -107,12 +119,44 @@ def race(
             written = precision_label(file, precision_of(file))
             precision = entrant.precision if written == "fp32" else written
             lanes.append(_Lane(entrant, session, file, precision))
+        _prepare(lanes)
         for lane in lanes:
             lane.attempt(partial(lane.judge, judge))
-        for order in orders(len(lanes), passes):
+        for done, order in enumerate(orders(len(lanes), passes)):
+            if done >= LEAST_PASSES:
+                _leave_out_beaten(lanes)
             for index in order:
-                lanes[index].attempt(lanes[index].measure)
+                if not lanes[index].is_beaten:
+                    lanes[index].attempt(lanes[index].measure)
     return _result(lanes, model, samples)
+
+
+def _prepare(lanes: Sequence[_Lane]) -> None:
+    """Have all models converted at the same time, as long as nothing is timed.
+
+    By daemons, so that Ctrl-C ends the program without them.
+    """
+    free = Semaphore(os.cpu_count() or 1)
+    threads = [Thread(target=lane.prepare, args=(free,), daemon=True) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _leave_out_beaten(lanes: Sequence[_Lane]) -> None:
+    """Let who is beaten by far take no more turns, but for the one that all are compared with."""
+    timed = [
+        (lane, lane.measurement)
+        for lane in lanes
+        if lane.measurement is not None and not lane.is_beaten
+    ]
+    if not timed:
+        return
+    fastest = min((own for _, own in timed), key=lambda own: own.stats.p50_ms)
+    for lane, own in timed[1:]:
+        ahead = paired_ratio(own.rounds_ms, fastest.rounds_ms)
+        lane.is_beaten = ahead.ci95.low > BEATEN_BY
 
 
 def _result(lanes: Sequence[_Lane], model: Path, samples: str) -> Race:
@@ -139,7 +183,8 @@ def _row(lane: _Lane, reference: Measurement) -> RaceRow:
     measurement = lane.measurement
     speedup = None
     if measurement is not None and measurement is not reference:
-        speedup = paired_ratio(reference.rounds_ms, measurement.rounds_ms)
+        sides = reference.rounds_ms, measurement.rounds_ms
+        speedup = paired_ratio(*(side[: min(map(len, sides))] for side in sides))
     return RaceRow(
         runtime=lane.entrant.profile.runtime.kind,
         precision=measurement.fingerprint.precision if measurement else lane.precision,

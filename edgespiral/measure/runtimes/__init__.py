@@ -24,6 +24,7 @@ RUNTIMES: PluginKind[RuntimePlugin[Any]] = PluginKind(
         "given_module",
         "module_files",
         "native",
+        "operators",
         "weighted_layers",
     ),
     needs=("settings", "make", "capabilities", "make_outputs", "race"),

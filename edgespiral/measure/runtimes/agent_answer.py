@@ -27,6 +27,7 @@ from edgespiral.core.records.schema import Record
 from edgespiral.measure.runtimes import base
 from edgespiral.measure.runtimes.agent import CROWDED, FEWER
 from edgespiral.measure.runtimes.base import Answer
+from edgespiral.measure.runtimes.operators import with_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -267,8 +268,11 @@ def _no_answer(completed: Completed) -> MeasurementError:
 
 
 def _told(problem: AgentProblem, job: Job) -> EdgeSpiralError:
-    where = None if problem.model is None else str(job.models[problem.model])
-    return ERRORS[problem.kind](_line(problem.what), where=where, hint=_line(problem.hint) or None)
+    what, hint = _line(problem.what), _line(problem.hint) or None
+    if problem.model is None:
+        return ERRORS[problem.kind](what, hint=hint)
+    model = job.models[problem.model]
+    return ERRORS[problem.kind](with_layers(what, model), where=str(model), hint=hint)
 
 
 def _line(text: str) -> str:

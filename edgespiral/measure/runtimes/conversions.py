@@ -81,18 +81,25 @@ class _Cache:
         self._all: weakref.WeakValueDictionary[str, _Conversion] = weakref.WeakValueDictionary()
         self._latest: deque[_Conversion] = deque(maxlen=LATEST)
         self._lock = Lock()
+        self._making: dict[str, Lock] = {}
 
     def has(self, key: str) -> bool:
         """Whether somebody has the conversion of `key`."""
         return key in self._all
 
     def of(self, key: str, convert: Callable[[Path], Converted]) -> _Conversion:
-        """The conversion of `key`, made unless somebody has it."""
+        """The conversion of `key`, made unless somebody has it; others are made meanwhile."""
         with self._lock:
+            own = self._making.setdefault(key, Lock())
+        with own:
             conversion = self._all.get(key)
             if conversion is None:
-                conversion = self._all[key] = _Conversion(convert)
-            self._latest.append(conversion)
+                conversion = _Conversion(convert)
+            with self._lock:
+                self._all[key] = conversion
+                self._latest.append(conversion)
+                # Whoever waits for it has the lock, and finds the conversion.
+                self._making.pop(key, None)
             return conversion
 
 

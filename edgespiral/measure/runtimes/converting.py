@@ -25,6 +25,7 @@ from edgespiral.measure.model_files import (
 from edgespiral.measure.runtimes.agent_answer import agent_document, whole_answer
 from edgespiral.measure.runtimes.agent_runtime import AgentRuntime
 from edgespiral.measure.runtimes.conversions import Conversions, Converted, Subject
+from edgespiral.measure.runtimes.operators import with_layers
 from edgespiral.measure.transports.output import collected
 
 if TYPE_CHECKING:
@@ -282,7 +283,7 @@ def run_converter(
         return stdout
     require_room(folder)
     lines = (stderr.strip() or stdout.strip()).splitlines() or ["without a word"]
-    reason = lines[-1][:LONGEST_LINE]
+    reason = with_layers(lines[-1][:LONGEST_LINE], model)
     if code == 0:
         reason += f"; it wrote no {', no '.join(lacking)}"
     raise ModelError(f"{title} cannot convert it: {reason}", where=str(model))

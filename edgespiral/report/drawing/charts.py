@@ -21,7 +21,6 @@ if TYPE_CHECKING:
         OnDevice,
         TurnFinished,
     )
-    from edgespiral.core.records.inspection import LayerFacts
     from edgespiral.core.records.measurement import Measurement, Race, RaceRow
     from edgespiral.core.records.metric import Metric
     from edgespiral.report.run import Run
@@ -104,15 +103,6 @@ def widths_chart(before: dict[str, int], after: dict[str, int]) -> Markup:
     description = f"{channels_left} of {total} channels are left in {len(before)} groups."
     arrow = "{} \N{RIGHTWARDS ARROW} {}"
     return _pairs("widths", ("Channels per group before and after", description), pairs, arrow)
-
-
-def layers_chart(layers: Sequence[LayerFacts]) -> Markup:
-    """The network as a bar a layer: all of its channels, and before them those that can be cut."""
-    pairs = {layer.name: (layer.channels, layer.cuttable_channels) for layer in layers}
-    channels, cuttable = (sum(side) for side in zip(*pairs.values(), strict=True))
-    description = f"{cuttable} of {channels} channels can be cut in {len(pairs)} layers."
-    texts = ("Channels per layer, and those that can be cut", description)
-    return _pairs("layers", texts, pairs, "{1} of {0}")
 
 
 def race_chart(race: Race, name: str = "race") -> Markup:
@@ -354,7 +344,7 @@ def _bars(scale: Scale, name: str, pair: tuple[int, int], form: str, top: float)
     base = top + BAR
     return Markup().join(
         [
-            svg.text(scale.start - 8, base, _short(name), class_="tick", text_anchor="end"),
+            svg.text(scale.start - 8, base, short(name), class_="tick", text_anchor="end"),
             *(
                 svg.element(
                     "rect", svg.element("title", f"{name}: {change}"), x=scale.start, y=top,
@@ -368,5 +358,6 @@ def _bars(scale: Scale, name: str, pair: tuple[int, int], form: str, top: float)
     )  # fmt: skip
 
 
-def _short(name: str, most: int = 25) -> str:
+def short(name: str, most: int = 25) -> str:
+    """The end of a long name, which tells layers apart."""
     return name if len(name) <= most else f"\N{HORIZONTAL ELLIPSIS}{name[1 - most :]}"

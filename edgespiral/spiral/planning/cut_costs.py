@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.events import GroupCut
+from edgespiral.core.records.widths import GroupCut
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

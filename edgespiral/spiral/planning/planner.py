@@ -30,10 +30,11 @@ if TYPE_CHECKING:
     from torch import nn
 
     from edgespiral.core.nested import Tensors
-    from edgespiral.core.records.events import Candidate, GroupCut
+    from edgespiral.core.records.events import Candidate
     from edgespiral.core.records.journal import Journal
     from edgespiral.core.records.parts import Part
     from edgespiral.core.records.schema import Precision
+    from edgespiral.core.records.widths import GroupCut
     from edgespiral.export.int8.convert import Form
     from edgespiral.measure.fleet import Fleet
     from edgespiral.measure.latency_cache import LatencyCache

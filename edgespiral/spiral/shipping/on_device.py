@@ -23,7 +23,7 @@ from edgespiral.data.stratified import stratified
 from edgespiral.export.file_model import read_arrays, write_arrays
 from edgespiral.export.nearness import ParityLimits, compared, differing
 from edgespiral.export.parity import opened
-from edgespiral.measure.session import Session, tells_outputs
+from edgespiral.measure.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,7 +89,7 @@ def check_on(
     Raises:
         As `check_on_device`.
     """
-    if not tells_outputs(profile):
+    if not profile.tells_outputs:
         return DeviceCheck(target=profile.name, not_checked=SILENT)
     with Session(profile) as session:
         return check_on_device(session, path, data, samples, task)

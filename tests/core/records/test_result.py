@@ -1,5 +1,5 @@
-from edgespiral.core.records.events import GroupCut
 from edgespiral.core.records.result import Result, TurnCuts
+from edgespiral.core.records.widths import GroupCut
 
 
 def test_a_result_says_what_its_scores_are_of_and_has_its_devices() -> None:

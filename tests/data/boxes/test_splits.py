@@ -37,12 +37,15 @@ def test_parts_that_are_not_given_are_held_out(tmp_path, annotated, given, expec
     found = box_splits("pets", parts, ["cat"], parsed("voc", f"{tmp_path}?size=16"))
     assert lengths(found) == expected
     assert found.notes[0] == f"train: {expected[0]} pictures, {expected[0]} objects"
+    assert "scaled up" not in found.notes[-1]
 
 
 def test_a_class_that_a_part_lacks_is_told(tmp_path, annotated):
     parts = {"train": annotated("a", "b", "c"), "test": annotated("d")}
     found = box_splits("pets", parts, ["cat", "dog"], parsed("voc", f"{tmp_path}"))
     assert "test: no object of dog, which does not count there" in found.notes
+    assert "scaled up to 128 x 128" in found.notes[-1]
+    assert "?size=40x24 behind" in found.notes[-1]
 
 
 def test_what_cannot_be_divided_is_told(tmp_path, annotated):

@@ -9,7 +9,7 @@ from edgespiral.core.errors import ExportError, MeasurementError
 from edgespiral.core.records.exported import OutputParity
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.racing.entrants import Entrant, entrants
-from edgespiral.measure.racing.race import ROUNDS_A_PASS, race
+from edgespiral.measure.racing.race import BEATEN_BY, LEAST_PASSES, ROUNDS_A_PASS, race
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]
@@ -43,6 +43,22 @@ def test_rows_are_in_the_order_of_their_latency_and_refusals_last(
     if result.winner != result.reference:
         assert result.won.speedup is not None
         assert result.won.speedup.ci95.low > 1
+
+
+@pytest.mark.parametrize("is_slow_first", [False, True])
+def test_what_is_beaten_by_far_takes_fewer_turns_unless_others_are_compared_with_it(
+    convolution: Make, profile: TargetProfile, is_slow_first: bool
+) -> None:
+    quick, slow = (
+        Entrant(profile, "fp32", convolution(f"{size}.onnx", size, size)) for size in (16, 64)
+    )
+    lanes = [slow, quick] if is_slow_first else [quick, slow]
+    result = race(convolution(), lanes, near, samples="none", passes=LEAST_PASSES + 1)
+    counts = [len(row.measurement.rounds_ms) for row in result.rows if row.measurement]
+    turns = [LEAST_PASSES + 1, LEAST_PASSES + is_slow_first]
+    assert counts == [turn * ROUNDS_A_PASS for turn in turns]
+    [ratio] = [row.speedup for row in result.rows if row.speedup]
+    assert (ratio.ci95.low > BEATEN_BY) if is_slow_first else (ratio.ci95.high < 1 / BEATEN_BY)
 
 
 def test_what_computes_something_else_is_never_timed(

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import ClassVar
 
 import pytest
@@ -55,6 +57,29 @@ def test_a_model_is_converted_once_for_all_who_have_it(convolution: Make) -> Non
     Copying(weights="int8").converted(Subject(models[0], {}))
     Copying().converted(Subject(models[0], {"x": (1, 3, 5, 5)}))
     assert len(Copying.made) == 4
+
+
+def test_two_models_are_converted_at_the_same_time_and_one_only_once(convolution: Make) -> None:
+    both = Barrier(2)
+
+    class Waiting(Copying):
+        def convert(self, subject: Subject, folder: Path) -> Converted:
+            # Broken after a while, unless the other one is converted meanwhile.
+            both.wait(timeout=30)
+            return super().convert(subject, folder)
+
+    Copying.made.clear()
+    models = convolution("a.onnx", 3, 6), convolution("b.onnx", 4, 6)
+    runtimes = [Waiting(), Waiting(threads=2)]
+    with ThreadPoolExecutor(4) as pool:
+        made = [
+            pool.submit(runtime.converted, Subject(model, {}))
+            for runtime in runtimes
+            for model in models
+        ]
+        files = [one.result().files["copy"] for one in made]
+    assert files[:2] == files[2:]
+    assert sorted(Copying.made) == sorted(models)
 
 
 def test_what_was_made_goes_with_the_last_who_has_it(convolution: Make) -> None:

@@ -226,6 +226,7 @@ def _facts(plan: Plan, subject: Subject, task: Task) -> list[str]:
         )
         inputs = shapes(example_of(splits))
         lines.append(f"data: {subject.spec}, {counts} samples of {inputs}, for {plan.task}")
+        lines += [f"  {note}" for note in splits.notes]
     if subject.module is not None:
         count = sum(parameter.numel() for parameter in subject.module.parameters())
         lines.append(f"model: {subject.model}, {count:,} parameters")

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from edgespiral.cli.verbs.init.answers import Answers
 
 SUITE = Path("edgespiral-bench.toml")
+NO_LIMIT = (
+    f"no limit yet: give the model a budget_ms in {SUITE}, or compare it with what it was, as by "
+    "edgespiral bench --against-ref origin/main"
+)
 # What only says how a network is trained has no meaning for one that can only be run.
 OF_TRAINING = ("weights", "data", "task", "speedup", "max_drop")
 
@@ -51,11 +55,13 @@ def begin_gate(answers: Answers, console: Terminal) -> list[str]:
             "a suite is of one target", where="--target", hint="run it with --target for others"
         )
     shape = (1, *answers.shape) if answers.shape else ()
-    console.print(f"{model}: to be measured and held to its budget; it cannot be cut")
+    goal = "measured" if budget_ms is None else "measured and held to its budget"
+    console.print(f"{model}: to be {goal}; it cannot be cut")
     texts = device.texts() | {SUITE: suite_text(model, device.names[0], budget_ms, shape)}
     write_all(texts)
     return [
         f"written: {', '.join(map(str, texts))}",
+        *([NO_LIMIT] if budget_ms is None else []),
         "next: edgespiral bench",
         "in CI: docs/bench.md#in-ci has the steps for a pull request",
     ]

@@ -47,6 +47,15 @@ def race_target(
         ),
     ] = None,
     threads: Threads = None,
+    passes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes of each runtime that take turns, of five rounds each; fewer are done "
+            "sooner, and intervals are wider.",
+            show_default="5",
+        ),
+    ] = None,
     data: Samples = None,
     shape: Shape = None,
     html: Annotated[
@@ -66,6 +75,7 @@ def race_target(
         threads=threads or (),
         data=data,
         shape=shape,
+        passes=passes,
         html=html,
         as_json=json,
     )
@@ -80,6 +90,7 @@ def run_races(
     data: str | None,
     shape: Sequence[str] | None,
     as_json: bool,
+    passes: int | None = None,
     html: Path | None = None,
 ) -> None:
     """Race for each model, and print all that came of it, or write it to `html` too.
@@ -89,6 +100,7 @@ def run_races(
     """
     from edgespiral.measure.model_files import find_model
     from edgespiral.measure.racing.entrants import entrants
+    from edgespiral.measure.racing.race import PASSES
     from edgespiral.spiral.shipping.racing import made_up_inputs, raced
 
     files = [find_model(model) for model in models]
@@ -102,6 +114,7 @@ def run_races(
             made_up_inputs(file, shapes) if drawn is None else drawn,
             samples=f"validation samples of {data}" if data else "made-up samples",
             shapes=shapes,
+            passes=passes or PASSES,
         )
         for file in files
     ]

@@ -253,6 +253,17 @@ def _require_widths(event: Event, baseline: Baseline) -> None:
         most = baseline.widths.get(name, width)
         if not 0 <= width <= most:
             raise ValueError(f"{name} has a width of {width}, of {most} in the teacher")
+    if isinstance(event, TurnFinished) and not event.sibling:
+        _require_layers(event.layers, baseline)
+
+
+def _require_layers(layers: Mapping[str, int], baseline: Baseline) -> None:
+    """No layer of a cut is wider than it was."""
+    before = {node.layer: node.channels for node in baseline.network if node.channels}
+    for name, channels in layers.items():
+        most = before.get(name, channels)
+        if channels > most:
+            raise ValueError(f"{name} has {channels} channels, of {most} in the teacher")
 
 
 def _require_verdict(done: TurnFinished, baseline: Baseline) -> None:

@@ -86,7 +86,8 @@ def _use_threads(count: int) -> None:
     """
     try:
         import torch
-        from executorch.extension.pybindings import portable_lib
+
+        portable_lib = _bindings()
     except ImportError as error:
         hint = "install executorch for the Python that runs there; here edgespiral[executorch] does"
         raise AgentError("target", one_line(error), hint=hint) from error
@@ -96,6 +97,32 @@ def _use_threads(count: int) -> None:
     threads = portable_lib._threadpool_get_thread_count()
     if threads != count:
         raise AgentError("target", f"ExecuTorch has {threads} threads here, not {count}")
+
+
+def _bindings() -> Any:  # noqa: ANN401
+    """ExecuTorch's bindings, imported without its exporter where they do without.
+
+    They take a warning's class from it, and all of it takes three times as long to import as all
+    else here, at each start of this process.
+    """
+    import importlib
+    from importlib.util import find_spec
+    from types import ModuleType
+
+    name, exporter = "executorch.extension.pybindings.portable_lib", "executorch.exir"
+    spec = find_spec(exporter.partition(".")[0])
+    hollow = ModuleType(exporter)
+    hollow.__path__ = [
+        f"{place}/exir" for place in (spec and spec.submodule_search_locations) or ()
+    ]
+    sys.modules.setdefault(exporter, hollow)
+    try:
+        bindings = importlib.import_module(name)
+        importlib.import_module("executorch.runtime")
+    except (ImportError, AttributeError):
+        del sys.modules[exporter]
+        bindings = importlib.import_module(name)
+    return bindings
 
 
 def _method(path: Path, index: int) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ def main(request: Path) -> None:
     try:
         _lower(request)
     except Exception as error:  # a module's own code runs here, and can fail in any way
-        raise SystemExit(reason_of(error)) from None
+        raise SystemExit(reason_of(error, request)) from None
 
 
 def _lower(request: Path) -> None:
@@ -46,14 +46,13 @@ def _lower(request: Path) -> None:
 
 def _left(graph: Any) -> list[Json]:  # noqa: ANN401
     """The operators that no delegate runs, each with the layer that it is of."""
+    from given_module import place_of
+
     left = []
     for node in graph.nodes:
         name = str(getattr(node.target, "_name", getattr(node.target, "name", node.target)))
         if node.op == "call_function" and "::" in name:
-            stack = list((node.meta.get("nn_module_stack") or {}).values())
-            left.append(
-                {"operator": name.partition("::")[2], "layer": stack[-1][0] if stack else ""}
-            )
+            left.append({"operator": name.partition("::")[2], "layer": place_of(node)})
     return left
 
 

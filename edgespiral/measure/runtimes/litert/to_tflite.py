@@ -25,9 +25,10 @@ def main(requests: list[Path]) -> None:
         try:
             _convert(request)
         except Exception as error:  # a module's own code runs here, and can fail in any way
+            reason = reason_of(error, request)
             if len(requests) == 1:
-                raise SystemExit(reason_of(error)) from None
-            (request.parent / "failed.txt").write_text(reason_of(error), encoding="utf-8")
+                raise SystemExit(reason) from None
+            (request.parent / "failed.txt").write_text(reason, encoding="utf-8")
 
 
 def _convert(request: Path) -> None:

@@ -12,10 +12,9 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from edgespiral.core.errors import MissingExtraError, ModelError, first_few
-from edgespiral.core.onnx_graph import node_name
-from edgespiral.measure.model_files import read_proto
 from edgespiral.measure.runtimes.conversions import Converted
 from edgespiral.measure.runtimes.converting import copied, described, float_inputs, run_converter
+from edgespiral.measure.runtimes.operators import layers_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,8 +64,7 @@ def _require_operators(printed: str, model: Path) -> None:
     if lacking is None:
         return
     kinds = set(re.findall(r"ONNX::(\w+)", lacking[1]))
-    nodes = [node_name(node) for node in read_proto(model).graph.node if node.op_type in kinds]
-    what = f"MNN has no operator {', '.join(sorted(kinds))}: {first_few(nodes)}"
+    what = f"MNN has no operator {', '.join(sorted(kinds))}: {first_few(layers_of(kinds, model))}"
     raise ModelError(what, where=str(model), hint="name another runtime")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgespiral.core.errors import EdgeSpiralError, MeasurementError, ModelError, TargetError
 from edgespiral.measure.completed import last_words
 from edgespiral.measure.runtimes.agent import CROWDED, FEWER
+from edgespiral.measure.runtimes.operators import with_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -182,10 +183,11 @@ def _told(section: Section, job: Job, program: str, wrong: Mapping[str, str]) ->
     if kind == "crowded":
         threads, cores = map(int, words)
         return TargetError(CROWDED.format(threads, cores), hint=FEWER)
-    model = str(job.models[int(words[0])])
+    model = job.models[int(words[0])]
     if kind == "wordless":
-        return MeasurementError(f"{program} wrote no times: {reason}", where=model)
+        return MeasurementError(f"{program} wrote no times: {reason}", where=str(model))
     hint = next((hint for words_of, hint in wrong.items() if words_of in reason), None)
     if hint is not None or int(words[1]) in NOT_STARTED:
         return TargetError(f"{program} does not run there: {reason}", hint=hint)
-    return ModelError(f"cannot be run: exit code {words[1]}: {reason}", where=model)
+    what = f"cannot be run: exit code {words[1]}: {with_layers(reason, model)}"
+    return ModelError(what, where=str(model))

@@ -71,6 +71,7 @@ def test_the_next_command_works_and_writes_nothing(init: Init, here: Path) -> No
 def test_photographs_get_a_model_of_their_shapes(init: Init, photographs: Path) -> None:
     done = init("--data", "photos", *BUDGET)
     assert done.exit_code == 0, done.exception
+    assert "40 x 30 pixels and are scaled up to 224 x 224" in done.output
     plan = load_plan(Path("plan.toml"), {})
     assert (plan.model, plan.data, str(plan.weights)) == (
         "model.py:make",
@@ -110,6 +111,15 @@ def test_a_name_is_to_be_trained_first(init: Init) -> None:
     assert str(plan.weights) == "runs/teacher/weights.safetensors"
 
 
+def test_a_gate_without_a_budget_says_that_it_has_no_limit(init: Init) -> None:
+    write_tiny_model(Path("tiny.onnx"))
+    done = init("tiny.onnx")
+    assert done.exit_code == 0, done.exception
+    assert "tiny.onnx: to be measured; it cannot be cut" in done.output
+    assert "give the model a budget_ms in edgespiral-bench.toml" in done.output
+    assert load_suite(Path("edgespiral-bench.toml")).models[0].budget_ms is None
+
+
 def test_an_onnx_file_gets_a_gate(init: Init) -> None:
     write_tiny_model(Path("tiny.onnx"))
     done = init("tiny.onnx", "--latency-ms", "5")
@@ -118,6 +128,8 @@ def test_an_onnx_file_gets_a_gate(init: Init) -> None:
     suite = load_suite(Path("edgespiral-bench.toml"))
     assert [(case.path, case.budget_ms) for case in suite.models] == [("tiny.onnx", 5.0)]
     assert load_profile(suite.target).name == "this-machine"
+    assert "no limit yet" not in done.output
+
     Path("notes.onnx").write_text("no model")
     refused = init("notes.onnx", "--latency-ms", "5").exception
     assert str(refused).startswith("notes.onnx: is not an ONNX model")

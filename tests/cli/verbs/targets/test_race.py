@@ -18,6 +18,7 @@ from edgespiral.core.errors import (
     TargetError,
     UsageError,
 )
+from edgespiral.measure.racing.race import ROUNDS_A_PASS
 from edgespiral.measure.tiny import write_tiny_model
 
 
@@ -107,3 +108,11 @@ def test_more_threads_than_cores_are_refused_before_they_are_timed() -> None:
     error = measured("--threads", "9999").exception
     assert isinstance(error, TargetError)
     assert str(error).startswith("9999 threads would take turns on ")
+
+
+def test_fewer_passes_are_fewer_rounds() -> None:
+    words = ["race", "brief.toml", "tiny.onnx", "--runtime", "onnxruntime", "--passes", "1"]
+    result = CliRunner().invoke(targets_app, [*words, "--json"])
+    assert result.exit_code == 0, result.output
+    [[row]] = [race["rows"] for race in json.loads(result.output)]
+    assert len(row["measurement"]["rounds_ms"]) == ROUNDS_A_PASS

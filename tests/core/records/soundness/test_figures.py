@@ -23,6 +23,7 @@ from edgespiral.core.records.events import (
 )
 from edgespiral.core.records.exported import QuantisedTraining
 from edgespiral.core.records.footprint import MIB, FootprintBudget
+from edgespiral.core.records.inspection import NetworkNode
 from edgespiral.core.records.journal import Journal, read_run
 from edgespiral.core.records.measurement import Interval, Measurement, Ratio, Verdict
 from edgespiral.core.records.metric import Figure, Metric
@@ -66,7 +67,12 @@ def journal(tmp_path: Path) -> Path:
             command="edgespiral compress net",
             started_at=NOON,
         ),
-        Baseline(teacher=facts(97.0), widths=WIDTHS, devices=(device(itself, TEACHER_MS),)),
+        Baseline(
+            teacher=facts(97.0),
+            widths=WIDTHS,
+            devices=(device(itself, TEACHER_MS),),
+            network=(NetworkNode(name="conv", layer="conv", operator="Conv2d 1x1", channels=8),),
+        ),
         TurnPlanned(turn=1, target_ms=2.0, widths={"conv": 4}, importance_lost=0.1, epochs=1.0),
         TurnFinished(
             turn=1,
@@ -86,6 +92,7 @@ def journal(tmp_path: Path) -> Path:
             files={},
             seed=0,
             finished_at=NOON,
+            layers={"conv": 4},
         ),
         RunFinished(
             outcome=Outcome.MET,
@@ -157,6 +164,9 @@ IMPOSSIBLE = [
         "value": 2, "ci95": {"low": 2, "high": 2}}), "not as fast as itself"),
     ("wider", 4, put("widths", "conv", value=9), "conv has a width of 9, of 8 in the teacher"),
     ("narrower", 4, put("widths", "conv", value=-1), "conv has a width of -1"),
+    ("wider layer", 4, put("layers", "conv", value=9), "conv has 9 channels, of 8 in the teacher"),
+    ("no layer", 4, put("layers", "conv", value=0), "layers.conv"),
+    ("of no node", 2, put("network", 0, "inputs", value=["tail"]), "reads tail, which does not"),
     ("seconds", 4, put("seconds", "distil", value=-1.0), "distil took -1 s"),
     ("verdict", 4, put("verdict", value="missed"), "its budgets are met, and together missed"),
     ("of a device", 4, put("devices", 0, "budget_ms", value=1.0), "of 2.05 ms when the run began"),

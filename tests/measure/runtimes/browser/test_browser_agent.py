@@ -67,13 +67,13 @@ def test_two_threads_compute_what_onnxruntime_does_here(
 
 
 def test_an_operator_that_it_lacks_is_an_error_of_the_model(ask: Ask, tmp_path: Path) -> None:
-    node = helper.make_node("Mystery", ["x"], ["y"], name="odd", domain="nowhere")
+    node = helper.make_node("Mystery", ["x"], ["y"], name="stir", domain="nowhere")
     x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy")
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("nowhere", 1)]
     graph = helper.make_graph([node], "odd", [x], [y])
     model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
     (tmp_path / "odd.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match=r"odd.onnx: cannot be loaded in the browser: .*Mystery"):
+    with pytest.raises(ModelError, match=r"cannot be loaded in the browser: .*Mystery.*: stir"):
         ask(tmp_path / "odd.onnx")
 
 

@@ -1,5 +1,8 @@
 """ExecuTorch through a session: made here of a module that lies beside the file."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +14,9 @@ from onnx import TensorProto, helper
 
 from edgespiral.core.errors import MissingExtraError, ModelError, TargetError
 from edgespiral.measure.profile import TargetProfile
+from edgespiral.measure.runtimes.agent_answer import AGENT
 from edgespiral.measure.runtimes.executorch import convert
+from edgespiral.measure.runtimes.executorch.runtime import EXECUTORCH_AGENT
 from edgespiral.measure.session import Session
 from edgespiral.measure.tiny import write_tiny_model, write_tiny_module
 
@@ -35,10 +40,43 @@ def load():
     return Deep().eval()
 """
 
+# A layer of our own with an operator that no exporter decomposes further.
+TURNED = """
+import torch
+from torch import nn
+
+class Area(nn.Module):
+    def forward(self, x):
+        return torch.det(x)
+
+class Turned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.stem, self.area = nn.Conv2d(1, 2, 1), Area()
+
+    def forward(self, x):
+        return self.area(self.stem(x))
+
+def load():
+    return Turned().eval()
+"""
+
 
 def with_executorch(profile: TargetProfile) -> TargetProfile:
     runtime = {"kind": "executorch", "threads": 2}
     return TargetProfile.model_validate(profile.model_dump(by_alias=True) | {"runtime": runtime})
+
+
+def module_in(folder: Path, source: str, taken: list[int], given: list[int]) -> Path:
+    """Writes a module without weights, with a file that has its ends alone."""
+    (folder / "model.py").write_text(source)
+    (folder / "model.safetensors").write_bytes(b"")
+    ends = [("x", taken), ("y", given)]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in ends]
+    graph = helper.make_graph([], "ends", values[:1], values[1:])
+    model = folder / "model.onnx"
+    model.write_bytes(helper.make_model(graph).SerializeToString())
+    return model
 
 
 def test_a_file_without_its_module_is_refused(convolution: Make, profile: TargetProfile) -> None:
@@ -97,15 +135,53 @@ def test_a_module_is_lowered_run_and_computes_what_its_file_computes(
 
 @has_executorch
 def test_a_layer_that_xnnpack_lacks_is_named(profile: TargetProfile, tmp_path: Path) -> None:
-    (tmp_path / "model.py").write_text(DEEP)
-    (tmp_path / "model.safetensors").write_bytes(b"")
-    ends = [("x", [1, 1, 4, 4, 4]), ("y", [1, 3])]
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in ends]
-    graph = helper.make_graph([], "deep", values[:1], values[1:])
-    model = tmp_path / "model.onnx"
-    model.write_bytes(helper.make_model(graph).SerializeToString())
+    model = module_in(tmp_path, DEEP, [1, 1, 4, 4, 4], [1, 3])
     with (
         Session(with_executorch(profile)) as session,
         pytest.raises(TargetError, match=r"XNNPACK leaves 1 of its layers .*: stem \(.*conv"),
     ):
         session.measure([model])
+
+
+@has_executorch
+def test_a_layer_whose_operator_it_lacks_is_named(profile: TargetProfile, tmp_path: Path) -> None:
+    model = module_in(tmp_path, TURNED, [1, 1, 4, 4], [1, 2])
+    told = r"ExecuTorch cannot convert it: .*_linalg_det.*: area$"
+    with (
+        Session(with_executorch(profile)) as session,
+        pytest.raises(ModelError, match=told),
+    ):
+        session.measure([model])
+
+
+@pytest.mark.parametrize(
+    ("wants", "imported"),
+    [
+        ("import executorch.exir._warnings", "without the exporter"),
+        ("from executorch.exir import known", "with the exporter"),
+    ],
+)
+def test_the_exporter_is_imported_only_where_the_bindings_need_it(
+    tmp_path: Path, wants: str, imported: str
+) -> None:
+    files = {
+        "exir/__init__.py": "known = 'with the exporter'",
+        "exir/_warnings.py": "",
+        "runtime.py": "",
+        "extension/pybindings/portable_lib.py": wants,
+    }
+    for name, text in files.items():
+        file = tmp_path / "executorch" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    program = (
+        "import sys; from executorch_agent import _bindings; _bindings(); "
+        "exporter = sys.modules['executorch.exir']; "
+        "print(getattr(exporter, 'known', 'without the exporter'))"
+    )
+    for agent in (AGENT, EXECUTORCH_AGENT):
+        shutil.copy(agent, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == imported, done.stderr

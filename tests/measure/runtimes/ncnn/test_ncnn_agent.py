@@ -50,7 +50,9 @@ def test_what_a_model_computes_is_what_onnx_runtime_computes(
     assert np.load(files[0]) == pytest.approx(np.concatenate(expected), abs=1e-5)
 
 
-def test_an_operator_that_it_lacks_is_named(profile: TargetProfile, tmp_path: Path) -> None:
+def test_an_operator_that_it_lacks_is_named_with_its_layer(
+    profile: TargetProfile, tmp_path: Path
+) -> None:
     node = helper.make_node("Det", ["x"], ["y"], name="whirl")
     values = [
         helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, 3]),
@@ -62,7 +64,7 @@ def test_an_operator_that_it_lacks_is_named(profile: TargetProfile, tmp_path: Pa
     path.write_bytes(model.SerializeToString())
     with (
         Session(with_ncnn(profile)) as session,
-        pytest.raises(ModelError, match="no layer for Det") as told,
+        pytest.raises(ModelError, match="no layer for Det: whirl") as told,
     ):
         session.measure([path])
     assert "\n" not in str(told.value)

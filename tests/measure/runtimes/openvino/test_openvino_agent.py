@@ -9,11 +9,10 @@ import numpy as np
 import onnxruntime
 import pytest
 from devices import Board
-from onnx import TensorProto, helper
 from onnxruntime.quantization import QuantFormat, quantize_static
 from onnxruntime.quantization.calibrate import CalibrationDataReader
 
-from edgespiral.core.errors import MissingExtraError, ModelError, TargetError
+from edgespiral.core.errors import MissingExtraError, TargetError
 from edgespiral.core.records.measurement import differences
 from edgespiral.measure.profile import TargetProfile
 from edgespiral.measure.runtimes.openvino import runtime as openvino_runtime
@@ -139,22 +138,6 @@ def test_a_device_that_is_not_here_is_told(convolution: Make, profile: TargetPro
 def test_a_device_that_would_be_several_is_refused(profile: TargetProfile, device: str) -> None:
     with pytest.raises(ValueError, match=r"openvino\.device"):
         with_openvino(profile, device=device)
-
-
-def test_an_operator_that_it_lacks_is_named(profile: TargetProfile, tmp_path: Path) -> None:
-    node = helper.make_node("Whirl", ["x"], ["y"], domain="example.org")
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3]) for name in "xy"]
-    graph = helper.make_graph([node], "odd", values[:1], values[1:])
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("example.org", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    path = tmp_path / "odd.onnx"
-    path.write_bytes(model.SerializeToString())
-    with (
-        Session(with_openvino(profile)) as session,
-        pytest.raises(ModelError, match=r"cannot be loaded: .*Whirl") as told,
-    ):
-        session.measure([path])
-    assert "\n" not in str(told.value)
 
 
 def test_a_missing_package_is_one_line_that_names_the_extra(

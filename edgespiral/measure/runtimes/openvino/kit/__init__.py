@@ -10,6 +10,7 @@ from edgespiral.core.onnx_graph import fed_inputs
 from edgespiral.core.system.files import writing
 from edgespiral.measure.kits.base import Kit, KitModel, Port
 from edgespiral.measure.model_files import read_proto
+from edgespiral.measure.runtimes.operators import with_layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -53,7 +54,7 @@ def converted(model: Path, folder: Path, shapes: Shapes) -> KitModel:
         with writing(goal):
             openvino.save_model(own, goal, compress_to_fp16=False)
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = with_layers(" ".join(str(error).split())[:300], model)
         raise ModelError(f"OpenVINO cannot convert it: {reason}", where=str(model)) from error
     inputs = _ports(own.inputs, [value.name for value in fed_inputs(graph)])
     return KitModel(goal.name, inputs, _ports(own.outputs, [v.name for v in graph.output]))
