@@ -89,9 +89,9 @@ def test_what_one_run_measured_another_starts_from_until_it_proves_wrong(candida
 def test_of_a_slow_model_fewer_cuts_are_timed_as_a_whole_and_more_shortly(candidates):
     some = candidates("slow")
     some.latencies.devices = [replace(d, teacher_ms=400.0) for d in some.latencies.devices]
-    first, second = some.latencies.base_widths
+    base = some.latencies.base_widths
     pairs = [(16, 16), (32, 32), (24, 24), (16, 32), (32, 16), (24, 16)]
-    probes = [Widths({first: one, second: other}) for one, other in pairs]
+    probes = [base | {"0": first, "3": second} for first, second in pairs]
     some.survey(1, probes)
     events = [event for event in some.journal.read() if isinstance(event, Candidate)]
     assert [event.widths for event in events] == probes[:LEAST_WHOLE]
