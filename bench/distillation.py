@@ -32,7 +32,7 @@ from edgespiral.data import load
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel, cut_to
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -129,9 +129,8 @@ def distil(cut: Cut, recipe: Recipe, epochs: float, seed: int) -> nn.Module:
             model,
             splits,
             settings,
-            teachers=[cut.teacher],
+            Objective(CLASSIFICATION, teachers=[cut.teacher]),
             progress=(lambda _: average.update_parameters(model)) if recipe.averaged else None,
-            task=CLASSIFICATION,
         )
     if not recipe.averaged:
         return model

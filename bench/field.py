@@ -68,7 +68,7 @@ from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.settings import TrainSettings, steps_of
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import file_score
 from edgespiral.export.precision import ExportRequest, export_as
@@ -214,7 +214,7 @@ def distilled(pair: Pair, row: Row, model: nn.Module, out: Path, rate: float | N
     if rate is None:
         steps = steps_of(settings, len(pair.splits.train))
         settings = replace(settings, learning_rate=expected_rate(settings.optimizer, steps))
-    train(model, pair.splits, settings, teachers=[pair.teacher], task=CLASSIFICATION)
+    train(model, pair.splits, settings, Objective(CLASSIFICATION, teachers=[pair.teacher]))
     out.mkdir(exist_ok=True)
     export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
 

@@ -44,7 +44,7 @@ from edgespiral.data import load
 from edgespiral.distill import compute
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.models import build
 from edgespiral.models.saved import trace
@@ -99,7 +99,7 @@ def training(place: Place) -> dict[str, Any]:
     torch.manual_seed(0)
     model = build(NAME, classes=10, input_shape=splits.input_shape)
     report = train(
-        model, splits, TrainSettings(epochs=3 if place.on_cpu else 12), task=CLASSIFICATION
+        model, splits, TrainSettings(epochs=3 if place.on_cpu else 12), Objective(CLASSIFICATION)
     )
     reached = score(model, splits.validation, task=CLASSIFICATION)
     state = {name: value.cpu().contiguous() for name, value in model.state_dict().items()}
@@ -236,7 +236,7 @@ def compiled(place: Place) -> dict[str, Any]:
         model = build(NAME, classes=10, input_shape=splits.input_shape)
         heard: list[Progress] = []
         settings = TrainSettings(epochs=3 if place.on_cpu else 12, compiles=compiles)
-        train(model, splits, settings, task=CLASSIFICATION, progress=heard.append)
+        train(model, splits, settings, Objective(CLASSIFICATION), progress=heard.append)
         # The second half: what comes before has the time of compiling in it.
         middle, last = heard[len(heard) // 2 - 1], heard[-1]
         seconds = [settings.batch_size * p.step / p.samples_per_s for p in (middle, last)]

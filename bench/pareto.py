@@ -39,7 +39,7 @@ from edgespiral.data import load
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
@@ -247,7 +247,7 @@ def baseline(pair: Pair, job: Job, table: list[dict[str, float]] | None, out: Pa
     if not fresh:
         train_data = pair.splits.train
         recalibrate_batchnorm(model, train_data, batches=RECALIBRATION_BATCHES, seed=job.seed)
-    train(model, pair.splits, settings, teachers=[pair.teacher], task=CLASSIFICATION)
+    train(model, pair.splits, settings, Objective(CLASSIFICATION, teachers=[pair.teacher]))
     export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
     return model
 

@@ -28,7 +28,7 @@ from edgespiral.data import load
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings, steps_of
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models import load_model_for
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -81,8 +81,7 @@ def main() -> None:
                 trained,
                 shown if views == AUGMENTED else splits,
                 replace(settings, epochs=epochs),
-                teachers=[teacher],
-                task=CLASSIFICATION,
+                Objective(CLASSIFICATION, teachers=[teacher]),
             )
             reached: float | None = score(trained, splits.validation, task=CLASSIFICATION)
         except TrainingError:

@@ -37,7 +37,7 @@ from edgespiral.distill.optimizers import default_optimizer, width_of
 from edgespiral.distill.own_training import USUAL, TrainingStep
 from edgespiral.distill.settings import TrainSettings, steps_of
 from edgespiral.distill.teacher_cache import kept_outputs
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models import load_model_for
 from edgespiral.models.saved import load_model, save_model
 from edgespiral.spiral.student.learning_rate import expected_rate
@@ -158,10 +158,12 @@ def trained(
         student,
         start.shown if recipe.views else start.stored,
         settings,
-        teachers=[start.teacher(name) for name in names],
-        outputs=torch.stack([start.outputs(name) for name in names]) if is_stored else None,
-        task=CLASSIFICATION,
-        own=recipe.step,
+        Objective(
+            CLASSIFICATION,
+            teachers=[start.teacher(name) for name in names],
+            outputs=torch.stack([start.outputs(name) for name in names]) if is_stored else None,
+            own=recipe.step,
+        ),
         checkpoint=checkpoint,
     )
     return student

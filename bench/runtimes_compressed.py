@@ -71,7 +71,9 @@ def _run(runtime: str, seed: int, weights: Path, target: str, out: Path) -> _Run
     chosen = result.races[0].won.runtime if runtime == AUTO else runtime
     own = with_runtime(load_profile(target), chosen)
     lane = Entrant(own, own.runtime.float_precision, out / MODEL)
-    return _Run(runtime, seed, result, out / MODEL, lane, time.monotonic() - started_s)
+    wall_s = time.monotonic() - started_s
+    print(f"{runtime}, seed {seed}: {result.outcome.value} in {wall_s:.0f} s", flush=True)
+    return _Run(runtime, seed, result, out / MODEL, lane, wall_s)
 
 
 def _rows(runs: Sequence[_Run]) -> list[Json]:

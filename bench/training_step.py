@@ -36,7 +36,7 @@ from edgespiral.distill.parallel.batchnorm import synchronised
 from edgespiral.distill.parallel.replica import own_rows
 from edgespiral.distill.parallel.world import joined, present
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models import build
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -76,7 +76,7 @@ def plain_loop(model: nn.Module, source: TensorSource, settings: TrainSettings) 
 
 def train_by_us(model: nn.Module, splits: DataSplits, settings: TrainSettings) -> None:
     """One pass over the training split, in all processes that there are."""
-    train(model, splits, settings, task=CLASSIFICATION, world=present())
+    train(model, splits, settings, Objective(CLASSIFICATION), world=present())
 
 
 def seconds(work: Callable[[], object]) -> float:

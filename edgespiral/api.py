@@ -211,15 +211,11 @@ def train_teacher(
     return teacher.train_teacher(
         model,
         data,
+        teacher.TeacherOptions(epochs, batch_size, learning_rate, seed, options),
         out=Path(out),
         weights=None if weights is None else Path(weights),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
         resume=resume,
         task=task,
-        **options,
     )
 
 

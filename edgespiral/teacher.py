@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Literal, Self, Unpack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Self
 
 import torch
 from pydantic import Field, ValidationError, model_validator
@@ -49,7 +50,7 @@ from edgespiral.distill.settings import (
     precision_of,
     steps_of,
 )
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models.accept import unwrapped
 from edgespiral.models.independence import check_answers
 from edgespiral.models.load import begin_from, read_state
@@ -106,42 +107,53 @@ class TrainedTeacher(Record):
         return self
 
 
+@dataclass(frozen=True)
+class TeacherOptions:
+    """What may be asked of a teacher's training; None takes the default.
+
+    Attributes:
+        epochs: passes; 8 by default, on small sets as many as 400 steps take.
+        batch_size: 128 by default, 32 on sets of fewer than 10,000 samples, and fewer where these
+            do not fill four.
+        learning_rate: 0.2 by default, 0.02 for a model without batch norm or recurrent layers,
+            and 0.002 with adamw, 0.01 for recurrent networks, less for those wider than 96; a
+            tenth of that where it begins from weights, and less in proportion where samples are too
+            few for the usual batch.
+        seed: of weights, order and augmentation; not of the splits.
+        others: see `TrainingOptions`.
+    """
+
+    epochs: float | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    seed: int = 0
+    others: TrainingOptions = field(default_factory=TrainingOptions)
+
+
 def train_teacher(
     model_spec: str,
     data_spec: str,
+    options: TeacherOptions = TeacherOptions(),
     *,
     out: Path,
     weights: Path | None = None,
-    epochs: float | None = None,
-    batch_size: int | None = None,
-    learning_rate: float | None = None,
-    seed: int = 0,
     resume: bool = False,
     task: Task | str = DEFAULT,
     progress: Callable[[Progress], None] | None = None,
     say: Callable[[str], None] = lambda _: None,
-    **options: Unpack[TrainingOptions],
 ) -> TrainedTeacher:
     """Train `model_spec` on `data_spec` into `out`: `weights.safetensors` and `train.json`.
 
     Args:
         model_spec: see `zoo.load_model`.
         data_spec: see `data.load`.
+        options: of the training.
         out: a folder that is empty or not there, or, with `resume`, one of this same training.
         weights: what it begins from, as `models.load.begin_from`; random weights if not given.
-        epochs: passes; 8 if not given, on small sets as many as 400 steps take.
-        batch_size: 128 if not given, 32 on sets of fewer than 10,000 samples, and fewer where these
-            do not fill four.
-        learning_rate: 0.2 if not given, 0.02 for a model without batch norm or recurrent layers,
-            and 0.002 with adamw, 0.01 for recurrent networks, less for those wider than 96; a
-            tenth of that with `weights`, and less in proportion where samples are too few for the
-            usual batch.
-        seed: of weights, order and augmentation; not of the splits.
         resume: go on where an earlier call stopped, or return its result if it had finished.
         task: what the model is for.
         progress: see `trainer.train`.
         say: told what a person should know of the data before time is spent on it.
-        options: see `TrainingOptions`.
 
     Raises:
         EdgeSpiralError: as `zoo.load_model`, `data.load`, `data.check` and `trainer.train` do.
@@ -151,23 +163,15 @@ def train_teacher(
     if not splits.is_labelled:
         raise DataError("has no targets, which a teacher is trained on", where=data_spec)
     splits = watched(splits, aim.target_problem)
-    model = unwrapped(_first_model(model_spec, splits, weights, seed, say))
-    settings = default_settings(
-        model,
-        len(splits.train),
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        seed=seed,
-        options=options,
-        rate_share=1.0 if weights is None else FINE_TUNING_SHARE,
-    )
+    model = unwrapped(_first_model(model_spec, splits, weights, options.seed, say))
+    rate_share = 1.0 if weights is None else FINE_TUNING_SHARE
+    settings = settings_of(options, model, len(splits.train), rate_share=rate_share)
     begun_from = None if weights is None else weights_sha256(model)
     aim.check_data(splits)
     data.check(splits, settings.batch_size)
     for note in splits.notes:
         say(note)
-    if options.get("optimizer", AUTO) == AUTO:
+    if options.others.get("optimizer", AUTO) == AUTO:
         chosen = default_optimizer(model)
         say(f"trained by {chosen.name}: {chosen.reason}")
     model, aim = aim.prepared(model, splits)
@@ -178,53 +182,53 @@ def train_teacher(
         finished = _claim(out, plan, resume=resume)
         if finished is not None:
             return finished
-        for line in _course(settings, splits, aim, is_asked=batch_size is not None):
+        for line in _course(settings, splits, aim, is_asked=options.batch_size is not None):
             say(line)
-        with on_device(options.get("device", AUTO)):
+        with on_device(options.others.get("device", AUTO)):
             report = train(
-                model, splits, settings, task=aim, checkpoint=out / CHECKPOINT, progress=progress
+                model,
+                splits,
+                settings,
+                Objective(aim),
+                checkpoint=out / CHECKPOINT,
+                progress=progress,
             )
             facts = _facts(model_spec, data_spec, settings, report)
             facts["begun_from_sha256"] = begun_from
             return _write(out, model, splits, aim, facts)
 
 
-def default_settings(
-    model: nn.Module,
-    samples: int,
-    *,
-    epochs: float | None,
-    batch_size: int | None,
-    learning_rate: float | None,
-    seed: int,
-    options: TrainingOptions | None = None,
-    rate_share: float = 1.0,
+def settings_of(
+    options: TeacherOptions, model: nn.Module, samples: int, *, rate_share: float = 1.0
 ) -> TrainSettings:
-    """Settings for a teacher trained on `samples` samples; None takes the default.
+    """Settings for a teacher trained on `samples` samples.
 
     Args:
+        options: what is asked for.
+        model: the teacher.
+        samples: how many there are to train on.
         rate_share: of the default rate.
 
     Raises:
         UsageError: one is out of range.
     """
-    named = options or {}
+    named = options.others
     usual_batch = BATCH_OF_SMALL_SETS if samples < SMALL_SET else BATCH
-    if batch_size is None:
+    if options.batch_size is None:
         accumulate = named.get("accumulate", 1)
         batch = fitting_batch(usual_batch, samples, accumulate=accumulate)
         # Goyal et al. 2017, section 2.1: the rate in proportion to the batch.
         rate_share *= batch / usual_batch
     else:
-        batch = batch_size
+        batch = options.batch_size
     steps_per_pass = max(1, samples // max(batch, 1))
     optimizer = named_optimizer(check_optimizer(named.get("optimizer", AUTO)), model).name
     usual = defaults_of(optimizer)
-    default_rate = rate_share * rate_from_scratch(optimizer, model)
+    epochs, rate = options.epochs, options.learning_rate
     return TrainSettings(
         epochs=max(PASSES, LEAST_STEPS / steps_per_pass) if epochs is None else epochs,
         batch_size=batch,
-        learning_rate=default_rate if learning_rate is None else learning_rate,
+        learning_rate=rate_share * rate_from_scratch(optimizer, model) if rate is None else rate,
         optimizer=optimizer,
         weight_decay=named.get("weight_decay", usual.weight_decay),
         schedule=named.get("schedule", "one-cycle"),
@@ -232,7 +236,7 @@ def default_settings(
         ema_decay=named.get("ema_decay", 0.0),
         precision=precision_of(named.get("amp", "auto")),
         accumulate=named.get("accumulate", 1),
-        seed=seed,
+        seed=options.seed,
     )
 
 

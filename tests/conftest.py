@@ -1,5 +1,6 @@
 """What every test may ask for; devices are in tests/devices."""
 
+import gc
 import signal
 import sys
 from collections.abc import Iterator
@@ -7,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import warm_python
 from tiers import place, tier
 from torch import nn
 
 from edgespiral.core.system.stopping import SIGNALS, STOP, Stop
 
-pytest_plugins = ("devices", "together")
+pytest_plugins = ("devices", "made_once", "together")
 
 # A shell starts background jobs with Ctrl-C ignored, and their children inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -28,6 +30,18 @@ def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
         found = tier(item.path.relative_to(here), frozenset(item.fixturenames), marks)
         if found is not None:
             item.add_marker(found)
+
+
+def pytest_collection_finish() -> None:
+    """Spare later collections of garbage all that is imported and collected, which stays."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Spare the processes of whole runs their imports, before a fixture begins one."""
+    warm_python.use(item.path.relative_to(Path(__file__).parent))
 
 
 @pytest.fixture(autouse=True)

@@ -13,6 +13,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import warm_python
+
 from edgespiral.__main__ import main
 
 IMPORTED = [
@@ -38,7 +40,8 @@ class Forked:
         context.set_forkserver_preload(IMPORTED)
         self._folder = tempfile.TemporaryDirectory()
         argv = ["edgespiral", *map(str, words)]
-        given = (argv, str(Path.cwd()), {**os.environ, **environment}, self._folder.name)
+        here = (str(Path.cwd()), {**os.environ, **environment}, self._folder.name)
+        given = (argv, *here, warm_python.sockets())
         # Ended with this process, should a test forget it.
         self._process = context.Process(target=_run, args=given, daemon=True)
         self._process.start()
@@ -71,7 +74,13 @@ class Forked:
         return stdout, stderr
 
 
-def _run(argv: list[str], folder: str, environment: dict[str, str], streams: str) -> None:
+def _run(
+    argv: list[str],
+    folder: str,
+    environment: dict[str, str],
+    streams: str,
+    sockets: dict[tuple[str, ...], str],
+) -> None:
     for number, name in STREAMS.items():
         with Path(streams, name).open("wb") as file:
             os.dup2(file.fileno(), number)
@@ -79,4 +88,5 @@ def _run(argv: list[str], folder: str, environment: dict[str, str], streams: str
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = argv
+    warm_python.adopt(sockets)
     main()

@@ -130,7 +130,7 @@ def test_a_mapping_of_data_sets_is_compressed_on(tmp_path):
     net = build("resnet8", classes=2, input_shape=(1, 8, 8))
     cache = {"latency_cache": tmp_path / "cache"}
     done = edgespiral.compress(
-        net, NOISE, out=tmp_path / "run", target=QUICK, epochs=1.0, **cache, **BUDGET
+        net, NOISE, out=tmp_path / "run", **PLAIN, epochs=1.0, **cache, **BUDGET
     )
     assert list((tmp_path / "cache").iterdir())
     assert isinstance(done, edgespiral.Compressed)

@@ -9,6 +9,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -76,9 +77,15 @@ def commands(page: str) -> Iterator[list[str]]:
             yield shlex.split(line)[1:]
 
 
+@cache
+def command_line() -> Any:
+    """The command line as its parser has it, which takes long to make."""
+    return typer.main.get_command(app)
+
+
 def refusal(words: list[str]) -> str | None:
     """What the command line's parser has against a command. Nothing is run."""
-    command: Any = typer.main.get_command(app)
+    command = command_line()
     context, rest = typer.Context(command, info_name="edgespiral"), list(words)
     while hasattr(command, "commands"):
         if not rest or rest[0] not in command.commands:
@@ -175,9 +182,10 @@ def with_short_rounds(targets: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", ["first-hour.md", "guides/own-model.md", "guides/own-data.md"])
 def test_what_is_to_be_copied_runs(page: str, tmp_path: Path) -> None:
-    environment = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
-    if page.startswith("guides/"):  # the first hour is as a reader's
-        environment["EDGESPIRAL_TARGETS"] = str(with_short_rounds(tmp_path / "quick"))
+    environment = {
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "EDGESPIRAL_TARGETS": str(with_short_rounds(tmp_path / "quick")),
+    }
     ran = 0
     for block in FENCE.finditer((DOCS / page).read_text("utf-8")):
         file = NAME.match(block["text"])

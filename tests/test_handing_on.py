@@ -5,7 +5,11 @@ Each check is also shown to fail on a bad example.
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
+from parsed import parsed, trees
 
 PACKAGE = Path(__file__).parents[1] / "edgespiral"
 SOURCES = {path: path.read_text(encoding="utf-8") for path in sorted(PACKAGE.rglob("*.py"))}
@@ -21,10 +25,16 @@ OF_ONE_TASK = re.compile(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _trees() -> Iterator[None]:
+    with trees():
+        yield
+
+
 def fields_read(kind: str, source: str) -> dict[str, set[str]]:
     """By function that takes a `kind`, such as a run's plan: the fields of it that it reads."""
     read: dict[str, set[str]] = {}
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.FunctionDef):
             for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
                 if argument.annotation and ast.unparse(argument.annotation).strip("'") == kind:
@@ -38,7 +48,7 @@ def fields_read(kind: str, source: str) -> dict[str, set[str]]:
 def functions_that_read_few(kind: str, source: str) -> set[str]:
     """Functions that take a `kind`, hand it on to nobody, and read one or two of its fields."""
     few = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if not isinstance(node, ast.FunctionDef):
             continue
         for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
@@ -58,7 +68,7 @@ def functions_that_read_few(kind: str, source: str) -> set[str]:
 
 def names_of_one_task(source: str) -> set[str]:
     """Names and texts, without docstrings, that speak of classification, its scores or outputs."""
-    tree = ast.parse(source)
+    tree = parsed(source)
     docstrings = {
         id(node.body[0].value)
         for node in ast.walk(tree)
@@ -79,7 +89,7 @@ def names_of_one_task(source: str) -> set[str]:
 def defaults_of(name: str, source: str) -> set[str]:
     """What parameters and fields called `name` are, such as a task, where nobody says."""
     defaults: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.FunctionDef):
             arguments = [*node.args.posonlyargs, *node.args.args]
             last = arguments[len(arguments) - len(node.args.defaults) :]

@@ -115,7 +115,7 @@ def test_a_model_is_compressed_by_all_of_them(place: Place) -> None:
     done = place.edgespiral(
         *("compress", "net.py:net", "--weights", "teacher/weights.safetensors"),
         *("--data", "stripes:200", "--task", "direction", "--target", "plain.toml"),
-        *("--criterion", "spread"),
+        *("--criterion", "spread", "--allocation", "uniform"),
         *("--pruner", "in-place", "--speedup", "1.2", "--max-drop", "90", "--epochs", "1"),
         *("--turns", "1", "--out", "run"),
     )

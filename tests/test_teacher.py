@@ -1,3 +1,4 @@
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from edgespiral.core.system.files import sha256_file
 from edgespiral.core.system.lock import locked
 from edgespiral.distill.evaluate import score
 from edgespiral.tasks.classification import CLASSIFICATION
-from edgespiral.teacher import default_settings, train_teacher
+from edgespiral.teacher import TeacherOptions, settings_of, train_teacher
 
 
 class KilledError(Exception):
@@ -24,8 +25,11 @@ def kill_at(step):
     return heard
 
 
-def teach(out, model="resnet8", source="digits", **options):
-    return train_teacher(model, source, out=out, **{"epochs": 2, **options})
+def teach(out, model="resnet8", source="digits", **given):
+    fields = {field.name for field in dataclasses.fields(TeacherOptions)}
+    asked = {name: value for name, value in given.items() if name in fields}
+    others = {name: value for name, value in given.items() if name not in fields}
+    return train_teacher(model, source, TeacherOptions(**{"epochs": 2, **asked}), out=out, **others)
 
 
 def snapshot(folder):
@@ -167,8 +171,7 @@ def test_seeds_give_other_weights(tmp_path):
 def test_defaults_follow_the_data_and_the_model():
     def settings(name, samples, **given):
         model = models.build(name, classes=10, input_shape=(3, 32, 32))
-        asked = {"epochs": None, "batch_size": None, "learning_rate": None, **given}
-        return default_settings(model, samples, seed=0, **asked)
+        return settings_of(TeacherOptions(**given), model, samples)
 
     large, small = settings("resnet8", 55_000), settings("resnet8", 1_167)
     assert (large.epochs, large.batch_size, large.learning_rate) == (8, 128, 0.2)
@@ -183,14 +186,13 @@ def test_defaults_follow_the_data_and_the_model():
 
 def test_few_samples_are_many_steps_at_a_lower_rate():
     model = models.build("resnet8", classes=10, input_shape=(3, 32, 32))
-    usual = {"epochs": None, "batch_size": None, "learning_rate": None}
-    few = default_settings(model, 46, seed=0, **usual)
+    few = settings_of(TeacherOptions(), model, 46)
     assert (few.batch_size, few.learning_rate) == (8, pytest.approx(0.2 / 4))
     assert round(few.epochs * (46 // 8)) == 400
-    asked = default_settings(model, 46, seed=0, **{**usual, "batch_size": 8})
+    asked = settings_of(TeacherOptions(batch_size=8), model, 46)
     assert (asked.batch_size, asked.learning_rate) == (8, 0.2)
     # Halves that do not go through the model in as many parts are no batches.
-    parts = default_settings(model, 46, seed=0, options={"accumulate": 8}, **usual)
+    parts = settings_of(TeacherOptions(others={"accumulate": 8}), model, 46)
     assert parts.batch_size == 16
 
 
@@ -281,4 +283,4 @@ def test_a_late_sample_ends_a_training_with_its_place(tmp_path, name, words):
     (tmp_path / "late.py").write_text(LATE)
     source = f"{tmp_path}/late.py:{name}"
     with pytest.raises(DataError, match=words):
-        train_teacher("resnet8", source, out=tmp_path / "t", epochs=1, batch_size=400)
+        teach(tmp_path / "t", source=source, epochs=1, batch_size=400)

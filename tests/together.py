@@ -14,6 +14,8 @@ import trained_together
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from made_once import MadeOnce
+
 
 @pytest.fixture(scope="session")
 def torchrun() -> Callable[..., subprocess.CompletedProcess[str]]:
@@ -35,11 +37,13 @@ def torchrun() -> Callable[..., subprocess.CompletedProcess[str]]:
 @pytest.fixture(scope="session")
 def of_two(
     torchrun: Callable[..., subprocess.CompletedProcess[str]],
-    tmp_path_factory: pytest.TempPathFactory,
+    made_once: MadeOnce,
 ) -> Path:
     """The folder in which two processes have left all trainings of `trained_together`."""
-    folder = tmp_path_factory.mktemp("two")
-    trained_together.begin(folder / "of-one.pt")
-    done = torchrun(str(Path(trained_together.__file__)), str(folder))
-    assert (folder / "said.json").is_file(), done.stderr
-    return folder
+
+    def fill(folder: Path) -> None:
+        trained_together.begin(folder / "of-one.pt")
+        done = torchrun(str(Path(trained_together.__file__)), str(folder))
+        assert (folder / "said.json").is_file(), done.stderr
+
+    return made_once("two", fill)

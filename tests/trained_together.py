@@ -29,7 +29,7 @@ from edgespiral.distill.parallel.jobs import Job, hand_out, serve
 from edgespiral.distill.parallel.world import World, among, joined
 from edgespiral.distill.settings import TrainSettings
 from edgespiral.distill.teacher_cache import kept_outputs
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models.saved import trace
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.spiral.planning.importance import Scorer
@@ -150,8 +150,7 @@ def trained_alone(settings, checkpoint=None, progress=None):
         model,
         splits(),
         settings,
-        task=CLASSIFICATION,
-        teachers=[student(9)],
+        Objective(CLASSIFICATION, teachers=[student(9)]),
         checkpoint=checkpoint,
         progress=progress,
     )
@@ -231,9 +230,10 @@ class Lead:
         checkpoint = self.folder / f"{name}.pt"
         hand_out(self.world, job, checkpoint)
         data = splits(in_memory=in_memory)
+        objective = Objective(CLASSIFICATION, teachers=job.teachers, outputs=job.outputs, own=own)
         train(
-            job.student, data, settings, task=CLASSIFICATION, teachers=job.teachers, own=own,
-            outputs=job.outputs, checkpoint=checkpoint, progress=progress, world=self.world,
+            *(job.student, data, settings, objective),
+            checkpoint=checkpoint, progress=progress, world=self.world,
         )  # fmt: skip
         save_file(job.student.state_dict(), self.folder / f"{name}.safetensors")
 

@@ -231,7 +231,8 @@ def _seeded(seed: int) -> Iterator[None]:
     """Seed the three global generators inside, and put them back after."""
     python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # Not `torch.manual_seed`, which notes the stack for each kind of device that is not there.
+        torch.default_generator.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed)
         try:

@@ -165,6 +165,17 @@ def targets_to(targets: Tensors, device: torch.device) -> Tensors:
     return mapped(lambda leaf: leaf.to(device, non_blocking=True), targets)
 
 
+def seed_generators(seed: int, device: torch.device) -> None:
+    """Seed what is drawn from on this processor and on the device.
+
+    `torch.manual_seed` notes the whole stack for each kind of device that is not there, which takes
+    as long as a small network's step.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
+
+
 @dataclass(frozen=True)
 class Boxed:
     """Inputs of any form as one object, for what would take the first entry of a tuple alone."""

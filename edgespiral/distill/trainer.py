@@ -6,6 +6,7 @@ import itertools
 import math
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
@@ -47,33 +48,44 @@ if TYPE_CHECKING:
 LOSS_MEMORY = 0.98
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What a training minimises.
+
+    Attributes:
+        task: whose loss it is, and whose distance to the teachers.
+        teachers: seen in eval mode on the same view as the student, once a batch.
+        outputs: their outputs (T, N, ...) for the training samples as stored, looked up instead;
+            only for a training part that knows its `order`.
+        own: what each step makes of these.
+    """
+
+    task: Task
+    teachers: Sequence[nn.Module] = ()
+    outputs: Tensors | None = None
+    own: TrainingStep = USUAL
+
+
 def train(
     student: nn.Module,
     splits: DataSplits,
     settings: TrainSettings,
+    objective: Objective,
     *,
-    task: Task,
-    teachers: Sequence[nn.Module] = (),
-    outputs: Tensors | None = None,
     masks: Mapping[str, Tensor] | None = None,
-    own: TrainingStep = USUAL,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
     world: World = ALONE,
 ) -> TrainReport:
-    """Train `student` in place on `splits.train`, from `teachers` where there are any.
+    """Train `student` in place on `splits.train`, from teachers where there are any.
 
     Args:
         student: takes the inputs of `splits` and gives outputs (N, ...), one tensor or several;
             left in eval mode, on its device.
         splits: only the training part is used.
-        task: whose loss is minimised, and whose distance to the teachers.
         settings: with several teachers their softened outputs are averaged.
-        teachers: seen in eval mode on the same view as the student, once a batch.
-        outputs: their outputs (T, N, ...) for the training samples as stored, looked up instead;
-            only for a training part that knows its `order`.
+        objective: what is minimised.
         masks: by parameter name, False where a weight is zero and stays so.
-        own: what each step does.
         checkpoint: a file written every 20 s and after each pass; if it is there already, the
             run goes on from it, batch for batch as if it had never stopped.
         progress: called every 10 steps.
@@ -89,7 +101,7 @@ def train(
         RunFolderError: the checkpoint cannot be written, or is another run's.
         KeyboardInterrupt: Ctrl-C in any of the processes; the checkpoint has been written.
     """
-    device = compute.best_device()
+    device, teachers, own = compute.best_device(), objective.teachers, objective.own
     whole, shown = (teachers, teachers)
     if settings.shards_teachers:
         whole, shown = (), _shared_out(teachers, world, device)
@@ -101,16 +113,14 @@ def train(
         synchronised(student, world, device),
         explained(world, device),
     ):
+        shared = replace(objective, teachers=shown)
         run = _Run(
             student,
             splits.train,
             settings,
-            shown,
-            outputs,
-            task=task,
+            shared,
             masks=masks or {},
-            own=own,
-            path=checkpoint,
+            checkpoint=checkpoint,
             world=world,
         )
         _go(run, progress, world)
@@ -154,35 +164,33 @@ class _Run:
         student: nn.Module,
         source: BatchSource,
         settings: TrainSettings,
-        teachers: Sequence[nn.Module],
-        outputs: Tensors | None,
+        objective: Objective,
         *,
-        task: Task,
         masks: Mapping[str, Tensor],
-        own: TrainingStep,
-        path: Path | None,
+        checkpoint: Path | None,
         world: World,
     ) -> None:
         require_shares(settings.batch_size, settings.accumulate, world.size)
         self._world = world
         self._rows = own_rows(settings.batch_size, settings.accumulate, world)
         self.device = compute.best_device()
-        self._settings, self._task, self._own = settings, task, own
-        self._source, self._loaded = source, own_share(source, self._rows, own)
-        self._path = path
+        self._settings, self._own = settings, objective.own
+        self._source, self._loaded = source, own_share(source, self._rows, self._own)
+        self._path = checkpoint
         self._per_epoch = len(source) // settings.batch_size
         self.steps = steps_of(settings, len(source))
         self._precision = compute.training_precision(settings.precision, self.device)
         self._student = student
         compiled = torch.compile(student) if settings.compiles else student
         self._called = cast("nn.Module", compiled)
-        self._teachers = Teachers(teachers, outputs, self.device, self._precision)
-        self._usual = usual_loss(settings, task)
+        teachers = objective.teachers
+        self._teachers = Teachers(teachers, objective.outputs, self.device, self._precision)
+        self._usual = usual_loss(settings, objective.task)
         self._update = self._updating()
         self._zeros = HeldZeros(student, masks)
         self._scales = batchnorm_scales(student) if settings.scale_l1 else []
-        others = {"teachers": len(teachers), "masks": self._zeros.digest}
-        self._identity = checkpoints.identity_of(student, source, settings, others, own.name)
+        others, name = {"teachers": len(teachers), "masks": self._zeros.digest}, self._own.name
+        self._identity = checkpoints.identity_of(student, source, settings, others, name)
         self.step = 0
         self.is_in_step = False
         self._loss = torch.zeros((), device=self.device)
@@ -267,7 +275,7 @@ class _Run:
     def _do_step(self, inputs: Tensors, targets: Tensors, stored: Tensors | None) -> None:
         self.is_in_step = True
         # Dropout draws from the global generator: a function of the step, so that it resumes.
-        torch.manual_seed(derived_seed(self._settings.seed, self.step, 1))
+        compute.seed_generators(derived_seed(self._settings.seed, self.step, 1), self.device)
         inputs, targets = self._shown(inputs, targets)
         soft = self._teachers.outputs(inputs, self.step) if stored is None else stored
         whole = Batch(inputs, targets, soft, self.step, self.steps)
@@ -298,7 +306,8 @@ class _Run:
             with self._own_code("view"):
                 inputs, targets = self._own.view(inputs, targets)
         if not self._world.is_first:  # each process drops other units
-            torch.manual_seed(derived_seed(self._settings.seed, self.step, 1, self._world.rank))
+            own_seed = derived_seed(self._settings.seed, self.step, 1, self._world.rank)
+            compute.seed_generators(own_seed, self.device)
         if self._world.size > 1 and self._loaded is None:
             inputs, targets = rows(inputs, self._rows), rows(targets, self._rows)
         return compute.to_device(inputs, targets, self.device)

@@ -12,7 +12,7 @@ from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import ModelError
 from edgespiral.data.tensors import StoredRows
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models.saved import trace
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -45,9 +45,9 @@ def test_it_ends_with_the_same_weights(monkeypatch):
 
     monkeypatch.setattr(torch, "compile", noted)
     plain, other = student(), student()
-    train(plain, splits(), SETTINGS, task=CLASSIFICATION)
+    train(plain, splits(), SETTINGS, Objective(CLASSIFICATION))
     assert compiled == []
-    train(other, splits(), replace(SETTINGS, compiles=True), task=CLASSIFICATION)
+    train(other, splits(), replace(SETTINGS, compiles=True), Objective(CLASSIFICATION))
     assert compiled == [other]
     assert not torch.equal(weight_of(other), weight_of(student()))
     assert torch.allclose(weight_of(plain), weight_of(other), atol=1e-5)
@@ -67,7 +67,7 @@ def test_what_cannot_be_compiled_is_one_line_that_says_what_to_leave_out(monkeyp
 
     monkeypatch.setattr(torch, "compile", fails)
     with pytest.raises(ModelError) as caught:
-        train(student(), splits(), replace(SETTINGS, compiles=True), task=CLASSIFICATION)
+        train(student(), splits(), replace(SETTINGS, compiles=True), Objective(CLASSIFICATION))
     line = str(caught.value)
     assert "the compiled model fails at step 1: RuntimeError: no C++ compiler found" in line
     assert line.endswith("try it without --compile")

@@ -17,7 +17,7 @@ from edgespiral.distill.optimizers import (
     training,
 )
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.tasks.classification import CLASSIFICATION
 
 SETTINGS = TrainSettings(epochs=1.5, batch_size=64, learning_rate=0.05, seed=3)
@@ -121,11 +121,19 @@ def stop_at(step):
 def test_every_way_to_train_goes_on_bit_for_bit(splits, tmp_path, extra):
     settings, path = replace(SETTINGS, **extra), tmp_path / "c.pt"
     whole, killed, resumed = fresh(), fresh(), fresh()
-    train(whole, splits, settings, task=CLASSIFICATION)
+    train(whole, splits, settings, Objective(CLASSIFICATION))
     with pytest.raises(KeyboardInterrupt):
-        train(killed, splits, settings, checkpoint=path, progress=stop_at(10), task=CLASSIFICATION)
+        train(
+            killed,
+            splits,
+            settings,
+            Objective(CLASSIFICATION),
+            checkpoint=path,
+            progress=stop_at(10),
+        )
     assert (
-        train(resumed, splits, settings, checkpoint=path, task=CLASSIFICATION).resumed_at_step == 10
+        train(resumed, splits, settings, Objective(CLASSIFICATION), checkpoint=path).resumed_at_step
+        == 10
     )
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
@@ -140,7 +148,7 @@ def test_every_way_to_train_is_another_training(splits):
             model,
             splits,
             replace(SETTINGS, **{"epochs": 0.5, "precision": "fp32", **extra}),
-            task=CLASSIFICATION,
+            Objective(CLASSIFICATION),
         )
         trained.append(model.fc.weight.detach().clone())
     for index, weight in enumerate(trained):
@@ -202,7 +210,7 @@ def test_parts_of_a_batch_add_up_to_its_gradient(splits):
             model,
             splits,
             replace(SETTINGS, epochs=0.5, accumulate=parts, precision="fp32"),
-            task=CLASSIFICATION,
+            Objective(CLASSIFICATION),
         )
         return model[1].weight
 
@@ -216,7 +224,7 @@ def test_frozen_parts_stay_and_all_others_move(splits):
         model,
         splits,
         replace(SETTINGS, epochs=0.5, freeze=("layer1", "conv1.*")),
-        task=CLASSIFICATION,
+        Objective(CLASSIFICATION),
     )
     stayed = {n for n, v in model.state_dict().items() if torch.equal(v, before[n])}
     assert stayed == {n for n in before if n.startswith(("layer1.", "conv1."))}
@@ -241,13 +249,13 @@ def test_what_is_frozen_by_the_user_stays_frozen():
 
 def test_nothing_left_to_train_is_told(splits):
     with pytest.raises(ModelError, match="all of its parameters are frozen"):
-        train(fresh(), splits, replace(SETTINGS, freeze=("*",)), task=CLASSIFICATION)
+        train(fresh(), splits, replace(SETTINGS, freeze=("*",)), Objective(CLASSIFICATION))
 
 
 def test_an_optimizer_of_ones_own_trains_and_its_faults_are_one_line(splits, own):
     settings = replace(SETTINGS, epochs=0.5, learning_rate=1e-3)
     model = fresh()
-    train(model, splits, replace(settings, optimizer=f"{own}:rmsprop"), task=CLASSIFICATION)
+    train(model, splits, replace(settings, optimizer=f"{own}:rmsprop"), Objective(CLASSIFICATION))
     assert not torch.equal(model.fc.weight, fresh().fc.weight)
     for name, problem in (
         ("nothing", "a str is no optimizer"),
@@ -256,6 +264,9 @@ def test_an_optimizer_of_ones_own_trains_and_its_faults_are_one_line(splits, own
     ):
         with pytest.raises((UsageError, TrainingError), match=problem) as caught:
             train(
-                fresh(), splits, replace(settings, optimizer=f"{own}:{name}"), task=CLASSIFICATION
+                fresh(),
+                splits,
+                replace(settings, optimizer=f"{own}:{name}"),
+                Objective(CLASSIFICATION),
             )
         assert "\n" not in str(caught.value)

@@ -17,7 +17,7 @@ from edgespiral.distill.own_training import (
     training_of,
 )
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.tasks.classification import CLASSIFICATION
 
 SETTINGS = TrainSettings(epochs=1.5, batch_size=64, learning_rate=0.05, seed=3, precision="fp32")
@@ -77,8 +77,10 @@ def stop_at(step):
 
 def test_the_usual_step_is_the_trainer_s_own(splits):
     plain, handed = fresh(), fresh()
-    train(plain, splits, SETTINGS, teachers=[fresh(1)], task=CLASSIFICATION)
-    train(handed, splits, SETTINGS, teachers=[fresh(1)], own=TrainingStep(), task=CLASSIFICATION)
+    train(plain, splits, SETTINGS, Objective(CLASSIFICATION, teachers=[fresh(1)]))
+    train(
+        handed, splits, SETTINGS, Objective(CLASSIFICATION, teachers=[fresh(1)], own=TrainingStep())
+    )
     assert same(plain, handed)
 
 
@@ -86,22 +88,21 @@ def test_a_step_of_ones_own_goes_on_bit_for_bit(splits, tmp_path):
     settings, path = replace(SETTINGS, learning_rate=1e-3), tmp_path / "c.pt"
     whole, resumed, plain = fresh(), fresh(), fresh()
     first, last = Mixing(), Mixing()
-    train(whole, splits, settings, own=first, task=CLASSIFICATION)
+    train(whole, splits, settings, Objective(CLASSIFICATION, own=first))
     with pytest.raises(KeyboardInterrupt):
         train(
             fresh(),
             splits,
             settings,
-            own=Mixing(),
+            Objective(CLASSIFICATION, own=Mixing()),
             checkpoint=path,
             progress=stop_at(10),
-            task=CLASSIFICATION,
         )
-    train(resumed, splits, settings, own=last, checkpoint=path, task=CLASSIFICATION)
+    train(resumed, splits, settings, Objective(CLASSIFICATION, own=last), checkpoint=path)
     assert same(whole, resumed)
     assert last.seen == first.seen == 64 * 27
     assert last.shares == first.shares[10:]
-    train(plain, splits, settings, task=CLASSIFICATION)
+    train(plain, splits, settings, Objective(CLASSIFICATION))
     assert not same(whole, plain)
 
 
@@ -127,9 +128,7 @@ def test_views_of_ones_own_are_shown_to_teachers_too(splits):
         fresh(),
         splits,
         replace(SETTINGS, epochs=0.2),
-        teachers=[Watching()],
-        own=Black(),
-        task=CLASSIFICATION,
+        Objective(CLASSIFICATION, teachers=[Watching()], own=Black()),
     )
     assert len(seen) == 4
     assert not any(inputs.any() for inputs in seen)
@@ -138,7 +137,7 @@ def test_views_of_ones_own_are_shown_to_teachers_too(splits):
 @pytest.mark.parametrize("method", ["optimizer", "rate", "loss", "state_dict"])
 def test_a_step_that_fails_is_one_line(splits, method):
     with pytest.raises(TrainingError, match=r"Failing: .*fails.*KeyError: 'size'") as caught:
-        train(fresh(), splits, SETTINGS, own=_with(method), task=CLASSIFICATION)
+        train(fresh(), splits, SETTINGS, Objective(CLASSIFICATION, own=_with(method)))
     assert "\n" not in str(caught.value)
 
 
@@ -189,7 +188,7 @@ def test_a_loop_sees_the_batches_that_the_trainer_would_show(splits):
             shown.append(batch.targets)
             return usual(student(batch.inputs), batch)
 
-    train(fresh(), splits, SETTINGS, own=Noting(), task=CLASSIFICATION)
+    train(fresh(), splits, SETTINGS, Objective(CLASSIFICATION, own=Noting()))
     looped = []
 
     def loop(job):

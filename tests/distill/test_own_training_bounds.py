@@ -11,7 +11,7 @@ from edgespiral import data, models
 from edgespiral.core.errors import TrainingError, UsageError
 from edgespiral.distill.own_training import TrainingJob, TrainingStep, train_by_loop
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.tasks.classification import CLASSIFICATION
 
 SETTINGS = TrainSettings(epochs=1.5, batch_size=64, learning_rate=0.05, seed=3, precision="fp32")
@@ -71,15 +71,14 @@ def test_what_a_step_returns_is_held_to_what_it_is_to_be(splits, own, told):
             fresh(),
             splits,
             replace(SETTINGS, epochs=0.2),
-            task=CLASSIFICATION,
-            own=attribute(**own),
+            Objective(CLASSIFICATION, own=attribute(**own)),
         )
 
 
 def test_an_optimizer_of_another_network_is_refused(splits):
     own = attribute(optimizer=lambda *_: torch.optim.SGD(fresh(2).parameters(), lr=0.1))
     with pytest.raises(UsageError, match="Odd: its optimizer changes no weight of the student"):
-        train(fresh(), splits, SETTINGS, task=CLASSIFICATION, own=own)
+        train(fresh(), splits, SETTINGS, Objective(CLASSIFICATION, own=own))
 
 
 @pytest.mark.parametrize("changed", ["weights", "mode"])
@@ -105,9 +104,7 @@ def test_a_step_or_a_loop_that_changes_the_teacher_is_refused(splits, changed):
             fresh(),
             splits,
             settings,
-            task=CLASSIFICATION,
-            teachers=[teacher],
-            own=attribute(loss=loss),
+            Objective(CLASSIFICATION, teachers=[teacher], own=attribute(loss=loss)),
         )
     with pytest.raises(TrainingError, match="it changes the teacher"):
         by_loop(loop, fresh(), splits, settings, teachers=[fresh(1), teacher])
@@ -124,7 +121,7 @@ def test_what_no_file_of_the_student_would_have_is_refused(splits):
 
     settings = replace(SETTINGS, epochs=0.1)
     with pytest.raises(TrainingError, match=r"a hook or another forward on .* layer 'fc'"):
-        train(fresh(), splits, settings, task=CLASSIFICATION, own=attribute(optimizer=hooked))
+        train(fresh(), splits, settings, Objective(CLASSIFICATION, own=attribute(optimizer=hooked)))
     with pytest.raises(TrainingError, match="or the kind of their numbers"):
         by_loop(doubled, fresh(), splits, settings)
 

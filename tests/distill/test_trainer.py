@@ -7,16 +7,14 @@ from torch import nn
 
 from edgespiral import data, models
 from edgespiral.core.errors import DataError, ModelError, RunFolderError, TrainingError
-from edgespiral.distill.batchnorm import (
-    batchnorm_scales,
-    flush_subnormals,
-    recalibrate_batchnorm,
-)
+from edgespiral.distill.batchnorm import batchnorm_scales, flush_subnormals, recalibrate_batchnorm
 from edgespiral.distill.evaluate import score
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.tasks.classification import CLASSIFICATION
 
+# What is minimised where nobody teaches.
+TARGETS = Objective(CLASSIFICATION)
 SETTINGS = TrainSettings(epochs=2.5, batch_size=64, learning_rate=0.1, seed=3)
 STEPS = 45
 
@@ -61,9 +59,7 @@ def ctrl_c():
 
 def test_training_learns_and_reports(splits):
     model, seen = fresh(), []
-    report = train(
-        model, splits, replace(SETTINGS, epochs=6), progress=seen.append, task=CLASSIFICATION
-    )
+    report = train(model, splits, replace(SETTINGS, epochs=6), TARGETS, progress=seen.append)
     assert score(model, splits.validation, task=CLASSIFICATION) > 85
     assert report.steps == 108
     assert report.seconds > 0
@@ -84,19 +80,19 @@ def half_of(model):
 def test_masked_weights_stay_zero_and_a_killed_run_goes_on_bit_for_bit(splits, tmp_path):
     masks = half_of(fresh())
     whole, killed, resumed = fresh(), fresh(), fresh()
-    train(whole, splits, SETTINGS, masks=masks, task=CLASSIFICATION)
+    train(whole, splits, SETTINGS, TARGETS, masks=masks)
     path = tmp_path / "checkpoint.pt"
     with pytest.raises(KeyboardInterrupt):
         train(
             killed,
             splits,
             SETTINGS,
+            TARGETS,
             masks=masks,
             checkpoint=path,
             progress=stop_at(20, ctrl_c),
-            task=CLASSIFICATION,
         )
-    report = train(resumed, splits, SETTINGS, masks=masks, checkpoint=path, task=CLASSIFICATION)
+    report = train(resumed, splits, SETTINGS, TARGETS, masks=masks, checkpoint=path)
     assert report.resumed_at_step == 20
     assert_identical(resumed, whole)
     for name, mask in masks.items():
@@ -106,15 +102,15 @@ def test_masked_weights_stay_zero_and_a_killed_run_goes_on_bit_for_bit(splits, t
 def test_a_checkpoint_of_other_masks_is_refused(splits, tmp_path):
     path = tmp_path / "checkpoint.pt"
     settings = replace(SETTINGS, epochs=0.1)
-    train(fresh(), splits, settings, masks=half_of(fresh()), checkpoint=path, task=CLASSIFICATION)
+    train(fresh(), splits, settings, TARGETS, masks=half_of(fresh()), checkpoint=path)
     with pytest.raises(RunFolderError, match="other settings"):
-        train(fresh(), splits, settings, checkpoint=path, task=CLASSIFICATION)
+        train(fresh(), splits, settings, TARGETS, checkpoint=path)
 
 
 def test_the_penalty_on_scales_shrinks_them(splits):
     plain, pressed = fresh(), fresh()
-    train(plain, splits, replace(SETTINGS, epochs=1), task=CLASSIFICATION)
-    train(pressed, splits, replace(SETTINGS, epochs=1, scale_l1=0.05), task=CLASSIFICATION)
+    train(plain, splits, replace(SETTINGS, epochs=1), TARGETS)
+    train(pressed, splits, replace(SETTINGS, epochs=1, scale_l1=0.05), TARGETS)
     means = [
         float(torch.cat([s.detach().abs() for s in batchnorm_scales(model)]).mean())
         for model in (plain, pressed)
@@ -123,8 +119,8 @@ def test_the_penalty_on_scales_shrinks_them(splits):
 
 
 def test_epochs_are_counted_in_steps(splits):
-    assert train(fresh(), splits, replace(SETTINGS, epochs=0.25), task=CLASSIFICATION).steps == 4
-    assert train(fresh(), splits, replace(SETTINGS, epochs=0.001), task=CLASSIFICATION).steps == 1
+    assert train(fresh(), splits, replace(SETTINGS, epochs=0.25), TARGETS).steps == 4
+    assert train(fresh(), splits, replace(SETTINGS, epochs=0.001), TARGETS).steps == 1
 
 
 @pytest.mark.parametrize(("teachers", "kept"), [(0, False), (2, False), (2, True)])
@@ -135,27 +131,23 @@ def test_a_killed_run_goes_on_bit_for_bit(splits, tmp_path, teachers, kept):
         splits = splits.unaugmented()
         outputs = torch.stack([outputs_of(teacher, splits.train) for teacher in given])
     undisturbed = fresh(dropout=True)
-    train(undisturbed, splits, SETTINGS, teachers=given, outputs=outputs, task=CLASSIFICATION)
+    train(undisturbed, splits, SETTINGS, Objective(CLASSIFICATION, teachers=given, outputs=outputs))
     path, resumed = tmp_path / "c.pt", fresh(dropout=True)
     with pytest.raises(KilledError):
         train(
             fresh(dropout=True),
             splits,
             SETTINGS,
-            teachers=given,
-            outputs=outputs,
+            Objective(CLASSIFICATION, teachers=given, outputs=outputs),
             checkpoint=path,
             progress=stop_at(30, kill),
-            task=CLASSIFICATION,
         )
     report = train(
         resumed,
         splits,
         SETTINGS,
-        teachers=given,
-        outputs=outputs,
+        Objective(CLASSIFICATION, teachers=given, outputs=outputs),
         checkpoint=path,
-        task=CLASSIFICATION,
     )
     assert report.resumed_at_step == 18
     assert_identical(resumed, undisturbed)
@@ -167,12 +159,12 @@ def test_ctrl_c_keeps_the_very_step(splits, tmp_path, kept):
     teacher = fresh(seed=10)
     splits = splits.unaugmented()
     outputs = outputs_of(teacher, splits.train)[None] if kept else None
-    taught = {"teachers": [teacher], "outputs": outputs, "task": CLASSIFICATION}
-    train(undisturbed, splits, SETTINGS, **taught)
+    taught = Objective(CLASSIFICATION, [teacher], outputs)
+    train(undisturbed, splits, SETTINGS, taught)
     interrupt = stop_at(30, lambda: signal.raise_signal(signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
-        train(fresh(), splits, SETTINGS, checkpoint=path, progress=interrupt, **taught)
-    report = train(resumed, splits, SETTINGS, checkpoint=path, **taught)
+        train(fresh(), splits, SETTINGS, taught, checkpoint=path, progress=interrupt)
+    report = train(resumed, splits, SETTINGS, taught, checkpoint=path)
     assert report.resumed_at_step == 30
     assert_identical(resumed, undisturbed)
 
@@ -196,10 +188,10 @@ class Interrupted(nn.Module):
 def test_a_second_ctrl_c_within_a_step_does_not_save_half_of_it(splits, tmp_path):
     undisturbed, resumed = Interrupted(fresh(), 0), Interrupted(fresh(), 0)
     path = tmp_path / "c.pt"
-    train(undisturbed, splits, SETTINGS, task=CLASSIFICATION)
+    train(undisturbed, splits, SETTINGS, TARGETS)
     with pytest.raises(KeyboardInterrupt):
-        train(Interrupted(fresh(), 25), splits, SETTINGS, checkpoint=path, task=CLASSIFICATION)
-    report = train(resumed, splits, SETTINGS, checkpoint=path, task=CLASSIFICATION)
+        train(Interrupted(fresh(), 25), splits, SETTINGS, TARGETS, checkpoint=path)
+    report = train(resumed, splits, SETTINGS, TARGETS, checkpoint=path)
     assert report.resumed_at_step == 18
     assert_identical(resumed, undisturbed)
 
@@ -207,8 +199,8 @@ def test_a_second_ctrl_c_within_a_step_does_not_save_half_of_it(splits, tmp_path
 def test_a_finished_run_is_not_done_again(splits, tmp_path):
     first, second, path = fresh(), fresh(seed=1), tmp_path / "c.pt"
     settings = replace(SETTINGS, epochs=0.5)
-    report = train(first, splits, settings, checkpoint=path, task=CLASSIFICATION)
-    again = train(second, splits, settings, checkpoint=path, task=CLASSIFICATION)
+    report = train(first, splits, settings, TARGETS, checkpoint=path)
+    again = train(second, splits, settings, TARGETS, checkpoint=path)
     assert again.resumed_at_step == again.steps == report.steps
     assert again.train_loss == report.train_loss
     assert_identical(second, first)
@@ -216,17 +208,17 @@ def test_a_finished_run_is_not_done_again(splits, tmp_path):
 
 def test_a_checkpoint_of_other_settings_is_refused(splits, tmp_path):
     path = tmp_path / "c.pt"
-    train(fresh(), splits, replace(SETTINGS, epochs=0.2), checkpoint=path, task=CLASSIFICATION)
+    train(fresh(), splits, replace(SETTINGS, epochs=0.2), TARGETS, checkpoint=path)
     with pytest.raises(RunFolderError, match="other settings"):
-        train(fresh(), splits, replace(SETTINGS, epochs=0.3), checkpoint=path, task=CLASSIFICATION)
+        train(fresh(), splits, replace(SETTINGS, epochs=0.3), TARGETS, checkpoint=path)
 
 
 def test_seeds_matter_and_repeat(splits):
     settings = replace(SETTINGS, epochs=0.5)
     first, second, other = fresh(), fresh(), fresh()
-    train(first, splits, settings, task=CLASSIFICATION)
-    train(second, splits, settings, task=CLASSIFICATION)
-    train(other, splits, replace(settings, seed=4), task=CLASSIFICATION)
+    train(first, splits, settings, TARGETS)
+    train(second, splits, settings, TARGETS)
+    train(other, splits, replace(settings, seed=4), TARGETS)
     assert_identical(first, second)
     assert not torch.equal(first.fc.weight, other.fc.weight)
 
@@ -235,19 +227,14 @@ def test_divergence_keeps_the_last_good_weights(splits, tmp_path):
     model, path = fresh(), tmp_path / "c.pt"
     poison = stop_at(30, lambda: model.fc.weight.data.fill_(torch.nan))
     with pytest.raises(TrainingError, match="at epoch 2, step 36 of 45") as caught:
-        train(model, splits, SETTINGS, checkpoint=path, progress=poison, task=CLASSIFICATION)
+        train(model, splits, SETTINGS, TARGETS, checkpoint=path, progress=poison)
     assert "of step 18, are kept; try a lower --learning-rate" in str(caught.value)
     assert all(value.isfinite().all() for value in model.state_dict().values())
 
 
 def test_a_rate_far_too_high_is_told(splits):
     with pytest.raises(TrainingError, match="--learning-rate"):
-        train(
-            fresh(),
-            splits,
-            replace(SETTINGS, learning_rate=1e12, warmup_fraction=0.0),
-            task=CLASSIFICATION,
-        )
+        train(fresh(), splits, replace(SETTINGS, learning_rate=1e12, warmup_fraction=0.0), TARGETS)
 
 
 class Counting(nn.Module):
@@ -268,7 +255,7 @@ def test_teachers_see_each_view_once_in_eval_mode(splits):
     student = Counting(fresh())
     before = {key: value.clone() for key, value in teachers[0].state_dict().items()}
     report = train(
-        student, splits, replace(SETTINGS, epochs=0.3), teachers=teachers, task=CLASSIFICATION
+        student, splits, replace(SETTINGS, epochs=0.3), Objective(CLASSIFICATION, teachers=teachers)
     )
     for teacher in teachers:
         assert len(teacher.seen) == len(student.seen) == report.steps
@@ -291,10 +278,10 @@ def test_kept_outputs_teach_what_the_teacher_would(splits):
     plain, exact = splits.unaugmented(), replace(SETTINGS, precision="fp32", epochs=1.5)
     teacher = Counting(fresh(seed=5))
     asked, looked_up = fresh(), fresh()
-    train(asked, plain, exact, teachers=[teacher], task=CLASSIFICATION)
+    train(asked, plain, exact, Objective(CLASSIFICATION, teachers=[teacher]))
     outputs = outputs_of(teacher.inner, plain.train)[None]
     calls = len(teacher.seen)
-    train(looked_up, plain, exact, teachers=[teacher], outputs=outputs, task=CLASSIFICATION)
+    train(looked_up, plain, exact, Objective(CLASSIFICATION, teachers=[teacher], outputs=outputs))
     assert len(teacher.seen) == calls
     for name, value in asked.state_dict().items():
         assert torch.allclose(looked_up.state_dict()[name], value, atol=1e-3), name
@@ -303,21 +290,26 @@ def test_kept_outputs_teach_what_the_teacher_would(splits):
 def test_kept_outputs_are_of_no_use_for_random_views(splits):
     outputs = torch.zeros(1, len(splits.train), 10)
     with pytest.raises(DataError, match="not of random views"):
-        train(fresh(), splits, SETTINGS, teachers=[fresh(1)], outputs=outputs, task=CLASSIFICATION)
+        train(
+            fresh(),
+            splits,
+            SETTINGS,
+            Objective(CLASSIFICATION, teachers=[fresh(1)], outputs=outputs),
+        )
 
 
 def test_a_student_follows_its_teacher(splits):
     teacher = fresh(seed=1)
-    train(teacher, splits, replace(SETTINGS, epochs=6), task=CLASSIFICATION)
+    train(teacher, splits, replace(SETTINGS, epochs=6), TARGETS)
     student = fresh(seed=2)
     settings = replace(SETTINGS, epochs=5, alpha=0.9)
-    train(student, splits, settings, teachers=[teacher], task=CLASSIFICATION)
+    train(student, splits, settings, Objective(CLASSIFICATION, teachers=[teacher]))
     assert score(student, splits.validation, task=CLASSIFICATION) > 80
 
 
 def test_fewer_samples_than_a_batch(splits):
     with pytest.raises(DataError, match="1167 training samples do not fill a batch of 2000"):
-        train(fresh(), splits, replace(SETTINGS, batch_size=2000), task=CLASSIFICATION)
+        train(fresh(), splits, replace(SETTINGS, batch_size=2000), TARGETS)
 
 
 def test_the_callers_random_state_is_left_alone(splits):
@@ -325,13 +317,13 @@ def test_the_callers_random_state_is_left_alone(splits):
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    train(model, splits, replace(SETTINGS, epochs=0.1), task=CLASSIFICATION)
+    train(model, splits, replace(SETTINGS, epochs=0.1), TARGETS)
     assert torch.equal(torch.rand(1), expected)
 
 
 def test_batchnorm_recalibration_mends_spoiled_statistics(splits):
     model = fresh()
-    train(model, splits, replace(SETTINGS, epochs=6), task=CLASSIFICATION)
+    train(model, splits, replace(SETTINGS, epochs=6), TARGETS)
     good = score(model, splits.validation, task=CLASSIFICATION)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -386,7 +378,7 @@ def test_a_model_that_fails_while_it_trains_is_one_line(splits, error, backward)
     name = type(error).__name__
     words = f"Fragile: the model fails at step 3: {name}"
     with pytest.raises(ModelError, match=words) as caught:
-        train(Fragile(error, backward=backward), splits, SETTINGS, task=CLASSIFICATION)
+        train(Fragile(error, backward=backward), splits, SETTINGS, TARGETS)
     assert "\n" not in str(caught.value)
 
 

@@ -53,6 +53,7 @@ def test_a_part_that_computes_something_else_is_refused(halves, tmp_path):
         check_parts(files, parts)
 
 
+@pytest.mark.slow
 def test_what_is_timed_is_the_sum_of_the_parts(halves, tmp_path):
     net, parts = halves
     path = tmp_path / "net.onnx"

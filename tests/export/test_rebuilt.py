@@ -14,6 +14,9 @@ from edgespiral.export.precision import validation_samples
 from edgespiral.export.rebuilt import FreshProcess, check_rebuilt
 from edgespiral.models.saved import save_model, trace
 
+# Each begins a process that imports PyTorch.
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def fresh():

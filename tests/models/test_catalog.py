@@ -68,12 +68,14 @@ def logits_shape(name):
         return model(torch.zeros(2, 1, size, size)).shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES_ONLY)
 def test_torchvision_models_take_grey_images(name):
     with torch.device("meta"):
         assert logits_shape(name) == (2, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(REAL))
 def test_torchvision_models_that_need_real_tensors_take_grey_images(name):
     assert logits_shape(name) == (2, 5)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from edgespiral.core.batches import first_inputs
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models.fixed import fix, fixed_names, train_all
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.prunable import PrunableModel, cut_to
@@ -69,7 +69,7 @@ def test_what_was_a_buffer_is_cut_saved_and_never_trained(pruner, graph, splits,
         model = trace(load_model(tmp_path), inputs)
         state = {name: value.clone() for name, value in model.state_dict().items()}
         assert state["kernel.weight"].shape[0] == 8 // 2 ** (turn + 1)
-        train(model, splits, TrainSettings(epochs=0.1, batch_size=64), task=CLASSIFICATION)
+        train(model, splits, TrainSettings(epochs=0.1, batch_size=64), Objective(CLASSIFICATION))
         changed = {name for name, value in model.named_parameters() if not value.equal(state[name])}
         assert changed == {name for name, _ in model.named_parameters()} - before
 

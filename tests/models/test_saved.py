@@ -59,6 +59,7 @@ def saved(model, folder):
     return save_model(trace(model), folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_saved_architecture_computes_the_same_under_the_same_names(name, tmp_path):
     torch.manual_seed(0)

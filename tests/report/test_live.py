@@ -9,6 +9,7 @@ from edgespiral.report.live import watch
 RELOAD = 'http-equiv="refresh"'
 
 
+@pytest.mark.slow
 def test_the_page_follows_the_journal_until_the_run_ends(met, tmp_path):
     journal, page = Journal(tmp_path / "journal.jsonl"), tmp_path / "pages" / "live.html"
     journal.append(met[0])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from brief_training import taught
 from example_records import measurement
 from quick_runs import FINISHED, QUICK
-from safetensors.torch import save_model
+from safetensors.torch import load_model, save_model
 from torch import nn
 
 from edgespiral import api
@@ -15,7 +16,7 @@ from edgespiral.core.listener import Silent
 from edgespiral.core.records.journal import Journal
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.fleet import Fleet
@@ -46,19 +47,24 @@ def digits():
 
 
 @pytest.fixture(scope="session")
-def teacher(digits):
-    """A ResNet-20 that knows digits well enough to lose something."""
-    torch.manual_seed(0)
-    model = build("resnet20", classes=10, input_shape=digits.input_shape)
-    train(model, digits, TrainSettings(epochs=8.0), task=CLASSIFICATION)
-    return model
+def weights(digits, made_once):
+    """A file of weights of a ResNet-20 that knows digits well enough to lose something."""
+
+    def fill(folder):
+        torch.manual_seed(0)
+        model = build("resnet20", classes=10, input_shape=digits.input_shape)
+        train(model, digits, TrainSettings(epochs=8.0), Objective(CLASSIFICATION))
+        save_model(model, str(folder / "weights.safetensors"))
+
+    return made_once("teacher", fill) / "weights.safetensors"
 
 
 @pytest.fixture(scope="session")
-def weights(teacher, tmp_path_factory):
-    path = tmp_path_factory.mktemp("teacher") / "weights.safetensors"
-    save_model(teacher, str(path))
-    return path
+def teacher(digits, weights):
+    """That ResNet-20."""
+    model = build("resnet20", classes=10, input_shape=digits.input_shape)
+    load_model(model, str(weights))
+    return model.eval()
 
 
 @pytest.fixture
@@ -108,9 +114,24 @@ def stops_at():
 
 
 @pytest.fixture(scope="session")
-def finished(teacher, digits, tmp_path_factory):
+def ended(digits, made_once, tmp_path_factory):
+    """Makes a run to its end, which one worker does and the others have a copy of."""
+
+    def end(name, model, options):
+        def fill(folder):
+            api.compress(model, digits, out=folder, **options)
+
+        run = tmp_path_factory.mktemp(name) / "run"
+        shutil.copytree(made_once(name, fill), run)
+        return api.compress(model, digits, out=run, resume=True, **options)
+
+    return end
+
+
+@pytest.fixture(scope="session")
+def finished(teacher, ended):
     """One run to the end, looked at by many tests."""
-    return api.compress(teacher, digits, out=tmp_path_factory.mktemp("runs") / "run", **FINISHED)
+    return ended("finished", teacher, FINISHED)
 
 
 @pytest.fixture(scope="session")
@@ -127,19 +148,21 @@ def wide(digits):
 
 
 @pytest.fixture(scope="session")
-def quick_options(tmp_path_factory):
+def quick_options(made_once):
     """Of a run that measures in short rounds."""
-    recipe = tmp_path_factory.mktemp("recipes") / "few.toml"
-    recipe.write_text('schema = 1\nname = "few"\nsamples = 64\n')
+
+    def fill(folder):
+        (folder / "few.toml").write_text('schema = 1\nname = "few"\nsamples = 64\n')
+
+    recipe = made_once("recipe", fill) / "few.toml"
     asked = {"target": QUICK, "recipe": str(recipe), "pruner": "depgraph"}
     return asked | {"speedup": 2.5, "epochs": 0.5, "max_drop": 40.0, "learning_rate": 0.01}
 
 
 @pytest.fixture(scope="session")
-def mixed(wide, digits, quick_options, tmp_path_factory):
+def mixed(wide, quick_options, ended):
     """One run that chooses its precision itself."""
-    out = tmp_path_factory.mktemp("auto") / "run"
-    return api.compress(wide, digits, out=out, precision="auto", **quick_options)
+    return ended("mixed", wide, quick_options | {"precision": "auto"})
 
 
 @pytest.fixture(scope="session")
@@ -149,9 +172,9 @@ def int8_options(quick_options):
 
 
 @pytest.fixture(scope="session")
-def rounded(wide, digits, int8_options, tmp_path_factory):
+def rounded(wide, int8_options, ended):
     """One run to int8, whatever that is worth on this machine."""
-    return api.compress(wide, digits, out=tmp_path_factory.mktemp("int8") / "run", **int8_options)
+    return ended("rounded", wide, int8_options)
 
 
 @pytest.fixture(scope="module")

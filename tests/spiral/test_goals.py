@@ -21,7 +21,7 @@ from edgespiral.report.table import print_table
 @pytest.fixture
 def options(quick_options):
     """Of a run with another goal."""
-    return {**quick_options, "speedup": None}
+    return {**quick_options, "speedup": None, "criterion": "l1"}
 
 
 def test_all_budgets_hold_together(wide, digits, options, tmp_path, capsys):

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from quick_runs import QUICK
+from quick_runs import PLAIN, QUICK
 
 import edgespiral
 from edgespiral import tasks
@@ -18,7 +18,7 @@ from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.core.nested import rows
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.parity import file_score
 from edgespiral.models import load_model
 from edgespiral.models.calling import call
@@ -41,7 +41,7 @@ def teacher():
     torch.manual_seed(0)
     model = load_model(f"{FILE}:Net", classes=0, input_shape=())
     settings = TrainSettings(epochs=8.0, batch_size=32, learning_rate=0.02)
-    train(model, load(f"{FILE}:by_name"), settings, task=tasks.load(TASK))
+    train(model, load(f"{FILE}:by_name"), settings, Objective(tasks.load(TASK)))
     return model
 
 
@@ -60,7 +60,12 @@ def shipped(folder: Path):
 @pytest.mark.parametrize("data", ["by_name", "in_order"])
 def test_inputs_by_name_and_in_order_go_through_to_what_ships(teacher, data, tmp_path):
     done = edgespiral.compress(
-        teacher, f"{FILE}:{data}", task=TASK, out=tmp_path / "run", precision="fp32", **OPTIONS
+        teacher,
+        f"{FILE}:{data}",
+        task=TASK,
+        out=tmp_path / "run",
+        precision="fp32",
+        **OPTIONS | PLAIN,
     )
     splits, task = load(f"{FILE}:{data}"), tasks.load(TASK)
     graph = onnx.load(done.folder / "model.onnx").graph
@@ -91,7 +96,12 @@ def test_int8_of_several_inputs_and_outputs_is_calibrated_and_compared_on_its_de
     teacher, tmp_path
 ):
     done = edgespiral.compress(
-        teacher, f"{FILE}:by_name", task=TASK, out=tmp_path / "run", precision="int8", **OPTIONS
+        teacher,
+        f"{FILE}:by_name",
+        task=TASK,
+        out=tmp_path / "run",
+        precision="int8",
+        **OPTIONS | PLAIN,
     )
     graph = onnx.load(done.folder / "model.onnx")
     assert "QuantizeLinear" in {node.op_type for node in graph.graph.node}

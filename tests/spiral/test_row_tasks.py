@@ -9,7 +9,7 @@ from typing import NamedTuple
 import onnxruntime
 import pytest
 from command import command
-from quick_runs import QUICK
+from quick_runs import PLAIN, QUICK, flags
 from row_data import write_people, write_ratings
 
 FILE = Path(__file__).parents[1] / "row_data.py"
@@ -49,6 +49,8 @@ JOBS = {
     ),
 }  # fmt: skip
 
+# Whose models and data are those of another job, or as plain: cut without a search.
+PLAINLY = ("regression", "multilabel")
 # Mostly of embeddings, of few beside batch norms, and of layers that need no other.
 OPTIMIZERS = {"recommendation": "adamw", "binary": "sgd", "anomaly": "sgd"}
 
@@ -69,9 +71,10 @@ def test_a_task_of_rows_is_trained_and_compressed(name, tmp_path):
     trained = json.loads((tmp_path / "teacher" / "train.json").read_text())
     edgespiral(
         tmp_path, "compress", job.model, *words, "--weights", "teacher/weights.safetensors",
-        "--out", "run", "--target", QUICK, "--speedup", 1.3, "--epochs", 3, "--batch-size", 32,
+        "--out", "run", "--speedup", 1.3, "--epochs", 3, "--batch-size", 32,
         "--max-drop", 30,
         *("--learning-rate", 0.01 if name == "recommendation" else 0.02),
+        *flags(PLAIN if name in PLAINLY else {"target": QUICK}),
     )  # fmt: skip
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["metric"]["name"] == job.metric

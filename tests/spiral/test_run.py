@@ -13,7 +13,7 @@ import pytest
 import torch
 from command import command
 from forked import Forked
-from quick_runs import FINISHED, PLAIN, QUICK
+from quick_runs import FINISHED, PLAIN, flags
 from small_disk import small_disk
 
 from edgespiral import api
@@ -159,7 +159,7 @@ def words(weights: Path, out: Path, *more: str) -> tuple[str, ...]:
     return (
         *("compress", "resnet20", "--data", "digits", "--weights", str(weights)),
         *("--speedup", "1.6", "--epochs", "1.25", "--max-drop", "20", "--out", str(out)),
-        *("--target", QUICK, "--pruner", "depgraph", *more),
+        *(*flags(PLAIN), "--pruner", "depgraph", *more),
     )
 
 

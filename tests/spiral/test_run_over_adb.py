@@ -10,7 +10,7 @@ import torch
 from edgespiral import api
 from edgespiral.core.records.events import Outcome
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models import build
 from edgespiral.tasks.classification import CLASSIFICATION
 
@@ -39,7 +39,7 @@ SLOW = "EDGESPIRAL_SLOW_TESTS"
 def test_a_budget_is_met_by_way_of_adb(phone, perf_test, digits, tmp_path):
     torch.manual_seed(0)
     teacher = build("resnet8", classes=10, input_shape=digits.input_shape)
-    train(teacher, digits, TrainSettings(epochs=1.0), task=CLASSIFICATION)
+    train(teacher, digits, TrainSettings(epochs=1.0), Objective(CLASSIFICATION))
     target = tmp_path / "pocket.toml"
     target.write_text(TARGET.format(binary=perf_test, phone=phone))
     options = {"speedup": 1.5, "turns": 1, "epochs": 0.5, "max_drop": 100.0}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from quick_runs import PLAIN
 from rich.console import Console
 from safetensors.torch import save_model
 
@@ -16,7 +17,7 @@ from edgespiral.core.errors import ExitCode
 from edgespiral.core.records.events import Outcome
 from edgespiral.core.system.files import sha256_file
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.measure.engine_files import written_record
 from edgespiral.measure.transports.base import DeviceLostError
 from edgespiral.models import build
@@ -53,7 +54,7 @@ def small(digits):
     """A small teacher that knows a little."""
     torch.manual_seed(0)
     model = build("resnet8", classes=10, input_shape=digits.input_shape)
-    train(model, digits, TrainSettings(epochs=1.0), task=CLASSIFICATION)
+    train(model, digits, TrainSettings(epochs=1.0), Objective(CLASSIFICATION))
     return model
 
 
@@ -72,7 +73,7 @@ def test_a_run_survives_a_restart_and_the_loss_of_its_device(
     save_model(small, str(tmp_path / "weights.safetensors"))
     given = {"model": "resnet8", "data": "digits", "weights": tmp_path / "weights.safetensors"}
     target = write_target(tmp_path, board, "onnxruntime")
-    plan = load_plan(None, {**given, "target": target, **OPTIONS})
+    plan = load_plan(None, {**given, **PLAIN, "target": target, **OPTIONS})
     out, journal, console = tmp_path / "run", tmp_path / "run/journal.jsonl", Console(record=True)
 
     def restart() -> None:

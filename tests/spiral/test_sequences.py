@@ -9,7 +9,7 @@ import onnx
 import pytest
 import torch
 from command import command
-from quick_runs import QUICK, flags
+from quick_runs import PLAIN, QUICK, flags
 from torch import nn
 
 from edgespiral import api, models
@@ -17,7 +17,7 @@ from edgespiral.core.errors import ExitCode, ModelError, UsageError
 from edgespiral.core.records.events import Outcome
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.tasks.classification import CLASSIFICATION
 
 DATA = Path(__file__).with_name("sequences.py")
@@ -37,8 +37,8 @@ def text():
 def test_sound_is_compressed_to_its_budget(sound, tmp_path):
     torch.manual_seed(0)
     teacher = models.build("gru-sound", classes=4, input_shape=sound.input_shape)
-    train(teacher, sound, TrainSettings(epochs=6.0, batch_size=32), task=CLASSIFICATION)
-    done = api.compress(teacher, sound, out=tmp_path / "run", **OPTIONS)
+    train(teacher, sound, TrainSettings(epochs=6.0, batch_size=32), Objective(CLASSIFICATION))
+    done = api.compress(teacher, sound, out=tmp_path / "run", **OPTIONS | PLAIN)
     result = done.result
     assert (result.outcome, result.exit_code) == (Outcome.MET, ExitCode.OK)
     # The interval that is shown is another than the one that decides (docs/measuring.md).

@@ -113,6 +113,7 @@ def test_this_machine_and_one_over_ssh_meet_a_budget_together(wide, digits, boar
         out=tmp_path / "run",
         target=targets,
         speedup=1.5,
+        criterion="l1",
         allocation="uniform",
         **OPTIONS,
     )

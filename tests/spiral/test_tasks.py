@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from command import command
-from quick_runs import QUICK, flags
+from quick_runs import PLAIN, QUICK, flags
 
 from edgespiral import api, models, tasks
 from edgespiral.core.errors import DataError, RunFolderError, UsageError
@@ -16,7 +16,7 @@ from edgespiral.core.records.journal import read
 from edgespiral.core.records.metric import Metric
 from edgespiral.data import load
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.parity import file_score
 from edgespiral.report.html import render_html
 from edgespiral.tasks.segmentation import PLUGIN as SEGMENTATION
@@ -34,7 +34,7 @@ def test_segmentation_is_trained_and_compressed_from_the_command_line(tmp_path):
     assert trained.returncode == 0, trained.stderr
     assert "mIoU" in trained.stdout
     weights = teacher / "weights.safetensors"
-    more = ("--weights", weights, "--out", run, *flags(OPTIONS))
+    more = ("--weights", weights, "--out", run, *flags(OPTIONS | PLAIN))
     done = command("compress", "unet-small", *words, *more)
     assert done.returncode == 0, done.stderr
     assert "mIoU %" in done.stdout
@@ -60,7 +60,7 @@ def test_a_task_of_ones_own_is_compressed_and_its_errors_may_grow_by_max_drop(tm
     task = tasks.load(f"{FILE}:Depth")
     teacher = models.load_model(f"{FILE}:regressor", classes=0, input_shape=splits.input_shape)
     settings = TrainSettings(epochs=6.0, batch_size=16, learning_rate=0.05)
-    train(teacher, splits, settings, task=task)
+    train(teacher, splits, settings, Objective(task))
     options = OPTIONS | {"max_drop": 0.1, "learning_rate": 0.01}
     done = api.compress(teacher, splits, task=task, out=tmp_path / "run", **options)
     result = done.result

@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -19,7 +19,7 @@ from edgespiral.tasks import DEFAULT
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from edgespiral.distill.settings import Progress
+    from edgespiral.distill.settings import Progress, TrainingOptions
     from edgespiral.teacher import TrainedTeacher
 
 
@@ -76,27 +76,24 @@ def train(
 ) -> None:
     """Train a model on a data set: weights.safetensors and train.json."""
 
-    from edgespiral.teacher import train_teacher
+    from edgespiral.teacher import TeacherOptions, train_teacher
 
     folder = out if out is not None else default_folder(model, data)
     console = Terminal(stderr=True)
-    options_given = {name: value for name, value in flags.items() if value is not None}
+    others = {name: value for name, value in flags.items() if value is not None}
+    asked = TeacherOptions(epochs, batch_size, learning_rate, seed, cast("TrainingOptions", others))
     try:
         with _bar(console) as heard:
             teacher = train_teacher(
                 model,
                 data,
+                asked,
                 out=folder,
                 weights=weights,
-                epochs=epochs,
-                batch_size=batch_size,
-                learning_rate=learning_rate,
-                seed=seed,
                 resume=resume,
                 task=task,
                 progress=heard,
                 say=lambda line: console.print(line, markup=False, highlight=False),
-                **options_given,  # type: ignore[arg-type]
             )
     except KeyboardInterrupt:
         tell_stopped(console, command_line())

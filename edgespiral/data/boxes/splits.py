@@ -50,19 +50,10 @@ def box_splits(
     """
     if not classes:
         raise DataError("no object is annotated, so there are no classes", where=name)
-    whole = _completed(parts)
-    for part in PARTS:
-        if not whole[part]:
-            raise DataError("no pictures", where=f"{name}: {part}")
-    require_apart({part: [annotated.picture for annotated in whole[part]] for part in PARTS}, name)
-    annotated = [boxed_picture for part in PARTS for boxed_picture in whole[part]]
-    pictures = iter(boxed(annotated, classes, drops_faulty=options.drops_faulty))
-    read = {part: list(islice(pictures, len(whole[part]))) for part in PARTS}
-    for part, content in read.items():
-        if not any(len(boxed_picture.labels) for boxed_picture in content):
-            raise DataError("no picture has an object", where=f"{name}: {part}")
+    read = _read(_completed(parts), classes, options, name)
     rows = max(len(boxed_picture.labels) for content in read.values() for boxed_picture in content)
     width, height = options.size
+    mean, std = options.normalisation.mean, options.normalisation.std
     return DataSplits(
         name=name,
         train=BoxSource(read[TRAIN], options, rows),
@@ -75,9 +66,7 @@ def box_splits(
         notes=(*_notes(read, classes), *_small(read[TRAIN], options)),
         frames=Frames(
             "picture",
-            ScaledPicture(
-                options.size, "cubic", options.normalisation.mean, options.normalisation.std
-            ),
+            ScaledPicture(options.size, "cubic", mean, std),
             tuple(boxed_picture.picture for boxed_picture in read[VALIDATION]),
             draft=draft_size(options.size),
         ),
@@ -89,6 +78,26 @@ def by_part(names: Sequence[str]) -> dict[str, str]:
     return {
         part: name for part, usual in NAMES.items() for name in reversed(usual) if name in names
     }
+
+
+def _read(
+    parts: Mapping[str, Sequence[Annotated]],
+    classes: Sequence[str],
+    options: BoxOptions,
+    name: str,
+) -> dict[str, list[Boxed]]:
+    """The pictures of each part with their boxes."""
+    for part in PARTS:
+        if not parts[part]:
+            raise DataError("no pictures", where=f"{name}: {part}")
+    require_apart({part: [annotated.picture for annotated in parts[part]] for part in PARTS}, name)
+    whole = [annotated for part in PARTS for annotated in parts[part]]
+    pictures = iter(boxed(whole, classes, drops_faulty=options.drops_faulty))
+    read = {part: list(islice(pictures, len(parts[part]))) for part in PARTS}
+    for part, content in read.items():
+        if not any(len(boxed_picture.labels) for boxed_picture in content):
+            raise DataError("no picture has an object", where=f"{name}: {part}")
+    return read
 
 
 def _stored(pictures: Sequence[Boxed], options: BoxOptions, rows: int) -> BatchSource:

@@ -21,7 +21,7 @@ from edgespiral.core.system.temporary import work_folder
 from edgespiral.distill.parallel.answers import ASKED, answer, can_travel
 from edgespiral.distill.parallel.outputs import damaged, read_outputs, write_outputs
 from edgespiral.distill.settings import TrainSettings
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models.saved import load_model, save_model, trace
 
 if TYPE_CHECKING:
@@ -179,11 +179,8 @@ def serve(
                     job.student,
                     splits,
                     job.settings,
-                    task=task,
-                    teachers=job.teachers,
-                    outputs=job.outputs,
+                    Objective(task, teachers=job.teachers, outputs=job.outputs, own=own),
                     masks=job.masks,
-                    own=own,
                     checkpoint=folder / "job" / CHECKPOINT,
                     world=world,
                 )

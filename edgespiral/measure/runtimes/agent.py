@@ -141,9 +141,8 @@ def measure(request: Json, load: Load) -> list[Json]:
     """Samples of each model, `rounds_ms[round][sample]`, and how long each load took.
 
     Every round loads the models anew, in the order in which they then run: where their memory lies
-    changes a latency by several percent for as long as they stay loaded, and what is loaded second
-    lies elsewhere than what is loaded first. So it varies within a measurement, where the interval
-    sees it, and favours no model.
+    changes a latency by several percent, and that of the second lies elsewhere than the first's. So
+    it varies within a measurement, where the interval sees it, and favours no model.
 
     Args:
         load: makes a model of its position and the request: it has `index`, `load_ms` and `run`.
@@ -158,6 +157,7 @@ def measure(request: Json, load: Load) -> list[Json]:
             answers[index]["rounds_ms"].append(_take(models[index].run, counts[index]))
         del models
         gc.collect()
+        gc.freeze()  # What stays, such as all that is imported, is looked at once.
     if request.get("energy_s"):
         from agent_energy import spent  # type: ignore[import-not-found]
 

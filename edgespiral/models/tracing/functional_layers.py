@@ -13,7 +13,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.fx
@@ -124,30 +124,31 @@ def restore_layers(graph: GraphModule, model: nn.Module) -> None:
 
 def _write_products(graph: GraphModule) -> None:
     """Put `F.linear` in place of products with a parameter that nothing else reads."""
-    uses = Counter(
-        str(node.target) for node in graph.graph.find_nodes(op="get_attr") for _ in node.users
-    )
-    called = {str(node.target) for node in graph.graph.find_nodes(op="call_module")}
-
-    def is_weight(node: object) -> bool:
-        if not isinstance(node, torch.fx.Node) or node.op != "get_attr":
-            return False
-        value, path = _value(graph, node), str(node.target)
-        alone = uses[path] == 1 and path.rpartition(".")[0] not in called
-        return alone and isinstance(value, nn.Parameter) and value.dim() == 2
-
+    weights = _matrices_read_once(graph)
     for node in list(graph.graph.nodes):
         is_call = node.op in ("call_function", "call_method") and not node.kwargs
         if not is_call or node.target not in PRODUCTS:
             continue
-        operands: Any = node.args
-        *bias, left, right = operands
-        if len(bias) != (node.target in ADDING) or is_weight(left) == is_weight(right):
+        *bias, left, right = cast("Any", node.args)
+        if len(bias) != (node.target in ADDING) or (left in weights) == (right in weights):
             continue
-        values, parameter = (right, left) if is_weight(left) else (left, right)
-        both = (values, parameter)
-        if all(isinstance(n, torch.fx.Node) for n in both) and _sees_input(values):
-            _write_product(graph.graph, node, values, parameter, bias)
+        values, weight = (right, left) if left in weights else (left, right)
+        if isinstance(values, torch.fx.Node) and _sees_input(values):
+            _write_product(graph.graph, node, values, weight, bias)
+
+
+def _matrices_read_once(graph: GraphModule) -> frozenset[Node]:
+    """The parameters of two dimensions that one node reads, and no layer."""
+    reads = graph.graph.find_nodes(op="get_attr")
+    uses = Counter(str(node.target) for node in reads for _ in node.users)
+    called = {str(node.target) for node in graph.graph.find_nodes(op="call_module")}
+
+    def is_such(node: Node) -> bool:
+        path, value = str(node.target), _value(graph, node)
+        is_alone = uses[path] == 1 and path.rpartition(".")[0] not in called
+        return is_alone and isinstance(value, nn.Parameter) and value.dim() == 2
+
+    return frozenset(filter(is_such, reads))
 
 
 def _write_product(
@@ -332,8 +333,7 @@ def _layer_norm(call: _Call) -> nn.Module | None:
     if weight is None and bias is not None:
         return None
     shape = call.options["normalized_shape"] if weight is None else tuple(weight.shape)
-    affine = weight is not None
-    eps = call.options.get("eps", 1e-5)
+    affine, eps = weight is not None, call.options.get("eps", 1e-5)
     return nn.LayerNorm(shape, eps, elementwise_affine=affine, bias=bias is not None)
 
 

@@ -12,7 +12,7 @@ from edgespiral.core.nested import count
 from edgespiral.core.system.files import make_folder
 from edgespiral.distill.evaluate import predicting
 from edgespiral.distill.own_training import TrainingStep
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import opened
 from edgespiral.export.precision import validation_samples
@@ -160,8 +160,7 @@ class Trial:
             student,
             self.splits,
             replace(self.settings, epochs=steps / max(1, samples // size)),
-            task=self.task,
-            own=self.training,
+            Objective(self.task, own=self.training),
         )
 
 

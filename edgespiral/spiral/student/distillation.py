@@ -17,7 +17,7 @@ from edgespiral.distill.parallel.answers import values_of
 from edgespiral.distill.parallel.jobs import Job, hand_out
 from edgespiral.distill.parallel.world import ALONE, present
 from edgespiral.distill.teacher_cache import MOST_BYTES, can_be_kept, kept_outputs
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 from edgespiral.models.saved import weights_sha256
 
 if TYPE_CHECKING:
@@ -115,11 +115,13 @@ class Distiller:
                     student,
                     self.splits,
                     settings,
-                    task=self.task,
-                    teachers=teaching.teachers,
-                    outputs=teaching.outputs,
+                    Objective(
+                        self.task,
+                        teachers=teaching.teachers,
+                        outputs=teaching.outputs,
+                        own=self.own,
+                    ),
                     masks=masks,
-                    own=self.own,
                     checkpoint=checkpoint,
                     progress=heard,
                     world=self._shared(job, checkpoint),

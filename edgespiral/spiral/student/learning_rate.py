@@ -32,7 +32,7 @@ from edgespiral.distill.losses import Batch, usual_loss
 from edgespiral.distill.optimizers import WIDTH, width_of
 from edgespiral.distill.own_training import is_usual
 from edgespiral.distill.settings import steps_of
-from edgespiral.distill.trainer import train
+from edgespiral.distill.trainer import Objective, train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -214,9 +214,11 @@ class _Bench:
                 student,
                 replace(search.distiller.splits, train=shown),
                 replace(search.settings, epochs=1.0, learning_rate=rate, ema_decay=0.0),
-                task=search.distiller.task,
-                teachers=search.teaching.teachers,
-                outputs=rows(self.shown_outputs, (slice(None), slice(0, len(shown)))),
+                Objective(
+                    search.distiller.task,
+                    teachers=search.teaching.teachers,
+                    outputs=rows(self.shown_outputs, (slice(None), slice(0, len(shown)))),
+                ),
                 masks=search.masks,
             )
         except TrainingError:

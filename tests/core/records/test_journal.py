@@ -109,6 +109,7 @@ WRITER = """
 """
 
 
+@pytest.mark.slow
 def test_killed_while_appending_nothing_acknowledged_is_lost(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     for lines_before_kill in (1, 2, 5):

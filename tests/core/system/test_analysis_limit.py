@@ -15,6 +15,9 @@ from edgespiral.core.system.analysis_limit import (
     share_of_analysis,
 )
 
+# Each computes or waits for as long as a limit is.
+pytestmark = pytest.mark.slow
+
 
 def compute(seconds: float) -> None:
     end_s = time.thread_time() + seconds

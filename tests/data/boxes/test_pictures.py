@@ -79,6 +79,7 @@ def test_a_pass_is_a_function_of_its_seed(source):
     assert not torch.equal(first, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [4.0, 20.0, 36.0])
 def test_crops_are_those_of_torchvision(side):
     """Overlaps that no crop can have are left out, and nothing else: shares agree by chance."""

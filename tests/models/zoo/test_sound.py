@@ -44,6 +44,7 @@ def test_transcribers_have_symbols_for_every_other_frame(name):
     assert outputs.shape == (2, -(-FEATURES[2] // 2), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_each_can_be_cut_behind_a_front_end_that_stays(name):
     graph = trace(build(name, (1, SAMPLES), RATE_HZ), torch.randn(2, 1, SAMPLES))

@@ -24,7 +24,7 @@ def explored(teacher, digits, finished, quick_options, tmp_path_factory):
     return explore(
         teacher,
         digits,
-        points=3,
+        points=2,
         speedup=2.5,
         target=quick_options["target"],
         pruner="depgraph",
@@ -47,7 +47,7 @@ def test_what_is_returned_lies_in_the_folder(explored):
 def test_every_point_was_built_timed_and_priced(explored):
     exploration = explored.exploration
     assert exploration.complete
-    assert len(exploration.points) == 3
+    assert len(exploration.points) == 2
     measured = [e.widths for e in read(explored.folder / EXPLORED) if isinstance(e, Candidate)]
     for point in exploration.points:
         assert point.widths in measured

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from brief_training import taught
+from quick_runs import PLAIN
 from rich.console import Console
 from safetensors.torch import save_model
 
@@ -62,7 +63,7 @@ def trained(nets, digits):
 def asked(quick_options, nets, trained):
     """Of a run with three siblings: one too slow, one within the budget, one needlessly small."""
     names = [f"{nets}:slow", f"{nets}:narrower", trained]
-    return quick_options | {"speedup": 1.3, "epochs": 0.25, "family": names}
+    return quick_options | PLAIN | {"speedup": 1.3, "epochs": 0.25, "family": names}
 
 
 @pytest.fixture(scope="module")

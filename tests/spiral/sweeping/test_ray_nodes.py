@@ -9,9 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-import ray
 from processes import await_end
-from ray.cluster_utils import Cluster
 
 from edgespiral.core.errors import MeasurementError
 from edgespiral.measure.transports import one_at_a_time
@@ -47,6 +45,9 @@ with alone_on(("board.example.org", "22")):
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     """A head that does nothing else, and a node with another version of this package."""
+    ray = pytest.importorskip("ray", reason="the ray extra is not installed")
+    from ray.cluster_utils import Cluster
+
     site = tmp_path_factory.mktemp("site")
     (site / "edgespiral-9.9.dist-info").mkdir()
     (site / "edgespiral-9.9.dist-info" / "METADATA").write_text("Name: edgespiral\nVersion: 9.9\n")
@@ -129,6 +130,8 @@ def test_a_board_is_held_by_one_at_a_time_whatever_the_node(cluster, tmp_path, m
         "RAY_ADDRESS": cluster.address,
         "PWD": str(Path.cwd()),
     }
+    import ray
+
     ray.init(address=cluster.address, log_to_driver=False)
     ray.cloudpickle.register_pickle_by_value(sys.modules[run_on_worker.__module__])
     going = []
