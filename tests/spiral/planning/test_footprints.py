@@ -99,7 +99,7 @@ def test_sizes_are_told_as_sums_over_tensors(footprints):
     source, sizes = footprints
     base = Widths({group.name: group.channels for group in source.groups})
     sized = Latencies([Device("host", 2.0, 1.0, 4, 2.0, is_budgeted=False)], [], base, sizes)
-    terms = sized.near(1.0).terms()
+    terms = sized.terms([1.0])
     assert len(terms) == len(sizes.budgets) == 2
     choice = every_choice(source.groups, source.branches, 4)
     for widths in (base, choice.at_share(0.25), choice.at_share(0.75), choice.narrowest()):
