@@ -135,8 +135,9 @@ def table(rows: Sequence[Json]) -> str:
         cells += [f"{row['test_score']:.1f}", f"{row['p50_ms']:.3g}", _ratio(row)]
         lines.append(f"| {' | '.join(cells)} |")
     refuting = [f"{row['run']} (seed {row['seed']})" for row in rows if row.get("refutes")]
-    told = f"except {', '.join(refuting)}" if refuting else "no run"
-    last = f"Faster than `auto` for certain and no less accurate: {told}."
+    last = (
+        f"Faster than `auto` for certain and no less accurate: {', '.join(refuting) or 'no run'}."
+    )
     return "\n".join([*lines, "", last])
 
 
