@@ -71,7 +71,9 @@ def _run(runtime: str, seed: int, weights: Path, target: str, out: Path) -> _Run
     chosen = result.races[0].won.runtime if runtime == AUTO else runtime
     own = with_runtime(load_profile(target), chosen)
     lane = Entrant(own, own.runtime.float_precision, out / MODEL)
-    return _Run(runtime, seed, result, out / MODEL, lane, time.monotonic() - started_s)
+    wall_s = time.monotonic() - started_s
+    print(f"{runtime}, seed {seed}: {result.outcome.value} in {wall_s:.0f} s", flush=True)
+    return _Run(runtime, seed, result, out / MODEL, lane, wall_s)
 
 
 def _rows(runs: Sequence[_Run]) -> list[Json]:
@@ -133,8 +135,9 @@ def table(rows: Sequence[Json]) -> str:
         cells += [f"{row['test_score']:.1f}", f"{row['p50_ms']:.3g}", _ratio(row)]
         lines.append(f"| {' | '.join(cells)} |")
     refuting = [f"{row['run']} (seed {row['seed']})" for row in rows if row.get("refutes")]
-    told = f"except {', '.join(refuting)}" if refuting else "no run"
-    last = f"Faster than `auto` for certain and no less accurate: {told}."
+    last = (
+        f"Faster than `auto` for certain and no less accurate: {', '.join(refuting) or 'no run'}."
+    )
     return "\n".join([*lines, "", last])
 
 

@@ -18,7 +18,7 @@ from edgespiral.core.errors import MissingExtraError, ModelError, UsageError
 from edgespiral.core.system.files import SETTINGS_BYTES, parse_json, read_text
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import read_proto
-from edgespiral.measure.runtimes.conversions import Converted
+from edgespiral.measure.runtimes.conversions import Conversions, Converted
 from edgespiral.measure.runtimes.converting import (
     described,
     float_inputs,
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
 PACKAGE, NAMED = "litert_torch", "EDGESPIRAL_LITERT_PYTHON"
 PROGRAM = Path(__file__).with_name("to_tflite.py")
+ROUNDING = Path(__file__).with_name("round_weights.py")
 MODEL, PORTS, FAILED = "model.tflite", "ports.json", "failed.txt"
-TITLE = "LiteRT"
+KIND, TITLE = "litert", "LiteRT"
 LOOKS = f"from importlib.util import find_spec; raise SystemExit(find_spec({PACKAGE!r}) is None)"
 HOW = (
     "python -m venv litert && litert/bin/pip install litert-torch, then name it: "
@@ -58,8 +59,15 @@ def converted(subject: Subject, folder: Path, settings: LiteRtFileSettings) -> C
         ModelError: there is no module, the file is not of float32 or has no fixed shape, or the
             module cannot be converted.
     """
-    _convert([(subject, folder)], settings, (MODEL, PORTS))
-    return _made(subject, folder)
+    if settings.weights == "fp32":
+        _convert([(subject, folder)], settings, (MODEL, PORTS))
+        return _made(subject, folder)
+    # To round a file takes far less than to make another one.
+    exact = settings.model_copy(update={"weights": "fp32"})
+    conversions = Conversions(KIND, made_by(exact))
+    made = conversions.of(subject, lambda own, place: converted(own, place, exact))
+    shutil.copyfile(made.files[MODEL], folder / MODEL)
+    return _rounded(Converted({MODEL: folder / MODEL}, made.about), subject, settings)
 
 
 @contextmanager
@@ -91,9 +99,18 @@ def converting_together(
             if source is None:
                 return converted(subject, folder, settings)
             shutil.copytree(source, folder, dirs_exist_ok=True)
-            return _made(subject, folder)
+            made = _made(subject, folder)
+            return made if settings.weights == "fp32" else _rounded(made, subject, settings)
 
         yield convert
+
+
+def _rounded(made: Converted, subject: Subject, settings: LiteRtFileSettings) -> Converted:
+    """The same file with its weights in 8 bits."""
+    file = made.files[MODEL]
+    command = [converting_python(settings.converter_python), "-I", str(ROUNDING), file.name]
+    run_converter(TITLE, command, file.parent, (MODEL,), subject.model)
+    return made
 
 
 def _convert(
@@ -111,8 +128,7 @@ def _convert(
     requests = []
     for subject, folder in subjects:
         inputs = float_inputs(subject.model, subject.shapes, TITLE)
-        weights = {"weights": settings.weights}
-        requests.append(write_module_request(subject, TITLE, inputs, folder, **weights))
+        requests.append(write_module_request(subject, TITLE, inputs, folder))
     python = converting_python(settings.converter_python)
     [(first, folder), *_] = subjects
     command = [python, "-I", str(PROGRAM), *map(str, requests)]

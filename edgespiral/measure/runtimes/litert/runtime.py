@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from edgespiral.measure.runtimes.agent_answer import agent_document, reading, whole_answer
 from edgespiral.measure.runtimes.converting import ConvertingRuntime, subjects_of
-from edgespiral.measure.runtimes.litert.convert import converted, converting_together, made_by
+from edgespiral.measure.runtimes.litert.convert import (
+    KIND,
+    TITLE,
+    converted,
+    converting_together,
+    made_by,
+)
 from edgespiral.measure.runtimes.litert.placement import provider_of
 
 if TYPE_CHECKING:
@@ -34,7 +40,7 @@ class LiteRt(ConvertingRuntime):
     def __init__(self, settings: LiteRtSettings, *, system_root: str = "/") -> None:
         own = settings.model_dump(include={"threads", "affinity"})
         own |= {"float_precision": settings.float_precision, "system_root": system_root}
-        super().__init__("LiteRT", "litert", own, LITERT_AGENT, made_by=made_by(settings))
+        super().__init__(TITLE, KIND, own, LITERT_AGENT, made_by=made_by(settings))
         self._chosen = settings
 
     def convert(self, subject: Subject, folder: Path) -> Converted:

@@ -12,8 +12,6 @@ import sys
 from pathlib import Path
 
 SIGNATURE = "serving_default"
-# Of what can be rounded, depthwise convolutions are not: XNNPACK leaves these to slower kernels.
-ROUNDED = ("CONV_2D", "FULLY_CONNECTED")
 
 
 def main(requests: list[Path]) -> None:
@@ -37,24 +35,12 @@ def _convert(request: Path) -> None:
     from given_module import given
 
     folder = request.parent
-    module, examples, keywords, document = given(request)
+    module, examples, keywords, _ = given(request)
     model = folder / "model.tflite"
     litert_torch.convert(module, examples, keywords).export(str(model))
-    if document["weights"] == "int8":
-        _round_weights(model)
     inputs = [*(f"args_{place}" for place in range(len(examples))), *keywords]
     ports = {"input_ports": inputs, "output_ports": _outputs(model)}
     (folder / "ports.json").write_text(json.dumps(ports), encoding="utf-8")
-
-
-def _round_weights(model: Path) -> None:
-    """Store weights in 8 bits, one scale an output channel; no data is needed."""
-    from ai_edge_quantizer import quantizer, recipe
-
-    [every] = recipe.dynamic_wi8_afp32()
-    chosen = [{**every, "operation": operation} for operation in ROUNDED]
-    rounder = quantizer.Quantizer(str(model), chosen)
-    rounder.quantize().export_model(str(model), overwrite=True)
 
 
 def _outputs(model: Path) -> list[str]:
