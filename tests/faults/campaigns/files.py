@@ -57,7 +57,7 @@ class Format:
 class Files:
     """Damaged files."""
 
-    name, short, whole = "files", 41, 2200
+    name, short, whole = "files", 21, 2200
 
     def run(self, lab: Lab, number: int, random: Random) -> Report:
         """Damage one file and let one command read it."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tests.faults.place import Place
 
-LIMITS = Limits(seconds=5)
+LIMITS, OF_A_HANG = Limits(seconds=5), Limits(seconds=2)
 LARGE_BYTES = 2 << 30
 
 
@@ -42,7 +42,8 @@ class Sabotage:
         def sabotaged() -> None:
             sabotage(place)
 
-        outcome = lab.server.run(("validate", "plan.toml"), place, LIMITS, before=sabotaged)
+        limits = OF_A_HANG if sabotage is _hang else LIMITS
+        outcome = lab.server.run(("validate", "plan.toml"), place, limits, before=sabotaged)
         kinds = [one.kind for one in judge(outcome, place, before, place.tree(), {0})]
         place.remove()
         seen = any(kind in one for one in kinds) if kind else not kinds
