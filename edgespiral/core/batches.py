@@ -36,8 +36,8 @@ class BatchSource(Protocol):
         ...             drawn = torch.Generator().manual_seed(1000 * (seed or 0) + number)
         ...             inputs = torch.randn(batch_size, 3, generator=drawn)
         ...             yield inputs, torch.zeros(batch_size, dtype=torch.int64)
-        >>> [len(inputs) for inputs, _ in Noise().epoch(batch_size=8, first_batch=2)]
-        [8, 8]
+        >>> [len(inputs) for inputs, _ in Noise().epoch(batch_size=8, first_batch=2)] == [8, 8]
+        True
     """
 
     def __len__(self) -> int:

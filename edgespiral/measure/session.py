@@ -183,7 +183,7 @@ class Session:
         Args:
             reference: an ONNX file that the others take turns with.
             subjects: ONNX files.
-            rounds, seconds_per_model: as for `measure`.
+            rounds: as for `measure`, and so is `seconds_per_model`.
 
         Raises:
             ModelError: a model is missing, or cannot be loaded or run.

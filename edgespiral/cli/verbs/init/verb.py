@@ -21,6 +21,9 @@ def init(
     ssh: Annotated[
         str | None, typer.Option(metavar="HOST", help="Or a new device: behind ssh.")
     ] = None,
+    python: Annotated[
+        str | None, typer.Option(help="The Python there.", show_default="python3")
+    ] = None,
     adb: Annotated[bool, typer.Option("--adb", help="Or an Android device.")] = False,
     local: Annotated[
         bool, typer.Option("--local", help="Or this machine, which it is if nothing is said.")
@@ -44,7 +47,7 @@ def init(
     from edgespiral.cli.verbs.inspect import stated_shape
 
     shape = None if input_shape is None else stated_shape(None, input_shape, "init")
-    answers = Answers(flags, _transport(ssh, adb=adb, local=local), shape, classes)
+    answers = Answers(flags, _transport(ssh, python, adb=adb, local=local), shape, classes)
     if answers.transport is not None and flags["target"]:
         raise UsageError("a target beside a new device", where="--target", hint="give one of them")
     if can_ask():
@@ -56,10 +59,15 @@ def init(
         console.print(line, soft_wrap=True)
 
 
-def _transport(ssh: str | None, *, adb: bool, local: bool) -> dict[str, object] | None:
+def _transport(
+    ssh: str | None, python: str | None, *, adb: bool, local: bool
+) -> dict[str, object] | None:
     from edgespiral.cli.verbs.targets.new import one_way
 
+    if python is not None and ssh is None:
+        raise UsageError("is the Python of no device", where="--python", hint="give --ssh HOST too")
     if ssh is None and not adb and not local:
         return None
     transport: dict[str, object] = {"kind": one_way(ssh, adb=adb, local=local)}
-    return transport if ssh is None else {**transport, "host": ssh}
+    own = {"host": ssh, "python": python}
+    return transport | {key: value for key, value in own.items() if value is not None}

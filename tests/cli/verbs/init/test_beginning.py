@@ -1,10 +1,14 @@
 """What `edgespiral init` finds, writes and says, through the command line."""
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from devices.board import Board
 from typer.testing import CliRunner, Result
 
 from edgespiral.cli.app import app
@@ -109,6 +113,24 @@ def test_a_name_is_to_be_trained_first(init: Init) -> None:
     assert "train it: edgespiral train resnet8 --data digits --out runs/teacher" in done.output
     plan = load_plan(Path("plan.toml"), {})
     assert str(plan.weights) == "runs/teacher/weights.safetensors"
+
+
+def test_a_device_has_the_python_that_is_named(
+    init: Init, here: Path, board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ssh", "scp"):
+        wrapper = here / "bin" / name
+        wrapper.parent.mkdir(exist_ok=True)
+        wrapper.write_text(f'#!/bin/sh\nexec {shutil.which(name)} -F {board.config} "$@"\n')
+        wrapper.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{here / 'bin'}:{os.environ['PATH']}")
+    words = ("mine.py:net", "--data", "mine.py:data", "--python", sys.executable, *BUDGET)
+    refused = init(*words).exception
+    assert str(refused) == "--python: is the Python of no device; give --ssh HOST too"
+    done = init(*words, "--ssh", "board")
+    assert done.exit_code == 0, done.exception
+    assert load_plan(Path("plan.toml"), {}).target == "board"
+    assert f'python = "{sys.executable}"' in Path("targets/board.toml").read_text()
 
 
 def test_a_gate_without_a_budget_says_that_it_has_no_limit(init: Init) -> None:
