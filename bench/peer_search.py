@@ -1,7 +1,8 @@
 """The cut by which another method meets a latency, found by few cuts that are timed untrained.
 
-Latency depends on shapes and not on weights, and falls as more is cut. So for each step of widths
-the least ratio that is fast enough is looked for by halving; nothing is trained for it.
+Latency depends on shapes and not on weights, and falls as fewer parameters are left. So for each
+step of widths all cuts are made, which is quick, and the one with most parameters that is fast
+enough is looked for by halving; nothing is trained for it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from pareto import QUICK_ROUNDS, RATIOS, ROUND_TO, parameter_count
 
@@ -23,6 +24,15 @@ if TYPE_CHECKING:
     from pareto import Pair
 
 Json = dict[str, Any]
+T = TypeVar("T")
+
+
+class Cut(NamedTuple):
+    """How a method is asked for a cut, and what that leaves."""
+
+    ratio: float
+    round_to: int
+    parameters: int
 
 
 def search_of(pair: Pair, method: str, asked: float, searches: Json) -> Json:
@@ -52,36 +62,45 @@ def timed_cuts(pair: Pair, method: str, asked: float) -> list[Json]:
         teacher = Path(folder) / "teacher.onnx"
         export_onnx(pair.teacher, teacher, input_shape=pair.splits.input_shape)
 
-        def speedup(ratio: float, round_to: int) -> float:
-            model = pair.untrained(method, ratio, round_to)
-            count = parameter_count(model)
-            if count not in cuts:
-                path = Path(folder) / f"{count}.onnx"
+        def speedup(cut: Cut) -> float:
+            if cut.parameters not in cuts:
+                path = Path(folder) / f"{cut.parameters}.onnx"
+                model = pair.untrained(method, cut.ratio, cut.round_to)
                 export_onnx(model, path, input_shape=pair.splits.input_shape)
                 [(_, measured)] = session.compare(teacher, [path], rounds=QUICK_ROUNDS)
-                settings = {"ratio": ratio, "round_to": round_to, "parameters": count}
-                cuts[count] = settings | {"speedup": measured.value}
-            return float(cuts[count]["speedup"])
+                cuts[cut.parameters] = cut._asdict() | {"speedup": measured.value}
+            return float(cuts[cut.parameters]["speedup"])
 
         for round_to in ROUND_TO:
-            least_enough(RATIOS, asked, lambda ratio, step=round_to: speedup(ratio, step))
+            first_enough(cuts_of(pair, method, round_to), asked, speedup)
     return list(cuts.values())
 
 
-def least_enough(
-    ratios: Sequence[float], asked: float, speedup: Callable[[float], float]
-) -> float | None:
-    """The least of ascending `ratios` whose speed-up is at least `asked`; None where none is.
+def cuts_of(pair: Pair, method: str, round_to: int) -> list[Cut]:
+    """Every different cut of a method in such steps, those with most parameters first.
+
+    A larger ratio may leave more: Torch-Pruning's leaves whole what it cannot cut in such steps.
+    """
+    cuts: dict[int, Cut] = {}
+    for ratio in RATIOS:
+        count = parameter_count(pair.untrained(method, ratio, round_to))
+        cuts.setdefault(count, Cut(ratio, round_to, count))
+    return [cuts[count] for count in sorted(cuts, reverse=True)]
+
+
+def first_enough(cuts: Sequence[T], asked: float, speedup: Callable[[T], float]) -> T | None:
+    """The first of `cuts`, each faster than the one before, that is `asked` times as fast.
 
     It is looked for by halving, so `speedup` is asked for the last and for log2 of their number.
+    None where the last is not fast enough.
     """
-    if speedup(ratios[-1]) < asked:
+    if speedup(cuts[-1]) < asked:
         return None
-    too_little, enough = -1, len(ratios) - 1
-    while enough - too_little > 1:
-        middle = (too_little + enough) // 2
-        if speedup(ratios[middle]) >= asked:
+    too_slow, enough = -1, len(cuts) - 1
+    while enough - too_slow > 1:
+        middle = (too_slow + enough) // 2
+        if speedup(cuts[middle]) >= asked:
             enough = middle
         else:
-            too_little = middle
-    return ratios[enough]
+            too_slow = middle
+    return cuts[enough]

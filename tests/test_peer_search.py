@@ -22,7 +22,7 @@ def search(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 @pytest.mark.parametrize("asked", [1.01, 1.5, 2.0, 3.7, 4.0])
-def test_of_all_ratios_the_least_that_is_fast_enough_is_found_by_few(
+def test_of_all_cuts_the_first_that_is_fast_enough_is_found_by_few(
     search: ModuleType, asked: float
 ) -> None:
     timed: list[float] = []
@@ -32,7 +32,7 @@ def test_of_all_ratios_the_least_that_is_fast_enough_is_found_by_few(
         # Kernels work in blocks of 16 of 64 channels.
         return 4 / -(-round(64 * (1 - ratio)) // 16)
 
-    least = search.least_enough(RATIOS, asked, staircase)
+    least = search.first_enough(RATIOS, asked, staircase)
     assert len(timed) <= 7
     assert least == next(ratio for ratio in RATIOS if staircase(ratio) >= asked)
 
@@ -44,5 +44,5 @@ def test_a_latency_that_the_largest_cut_misses_takes_one_look(search: ModuleType
         timed.append(ratio)
         return 1 / (1 - ratio / 2)
 
-    assert search.least_enough(RATIOS, 4.0, speedup) is None
+    assert search.first_enough(RATIOS, 4.0, speedup) is None
     assert timed == [RATIOS[-1]]

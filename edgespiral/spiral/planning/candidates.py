@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 SURVEY_ROUNDS = 8
 # Loading a model anew moves its latency more than samples of one loading differ, so the rounds of
 # what is only compared are shorter than the profile's, and as many.
-ROUND_SHARE, LEAST_ROUND_SHARE = 1 / 3, 1 / 4
+ROUND_SHARE = 1 / 3
 # What a turn is built on is measured at length.
 CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 8
 LEAST_CONFIRMING_SHARE = 1 / 2
@@ -230,7 +230,7 @@ class Candidates:
         rounds: int,
         least: int = LEAST_ROUNDS,
         round_share: float = ROUND_SHARE,
-        least_share: float = LEAST_ROUND_SHARE,
+        least_share: float = ROUND_SHARE,
     ) -> None:
         """Measure cuts in alternation with the teacher, write them down and fit the models.
 

@@ -17,6 +17,7 @@ from edgespiral.core.records.footprint import Footprint
 from edgespiral.core.records.widths import Widths
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.unstack import RECURRENT
+from edgespiral.spiral.planning.stepping.terms import LayerTerm, SizeTerms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,10 +46,13 @@ class ParameterCounts:
     Args:
         model: the uncut one.
         groups: its groups.
+
+    Attributes:
+        base: their channels.
     """
 
     def __init__(self, model: GraphModule, groups: Sequence[ChannelGroup]) -> None:
-        self._base = {group.name: group.channels for group in groups}
+        self.base = {group.name: group.channels for group in groups}
         written, read = _shares(groups, producers=True), _shares(groups, producers=False)
         self._tensors = [
             _Tensor(
@@ -62,7 +66,7 @@ class ParameterCounts:
 
     def at(self, widths: Mapping[str, int]) -> float:
         """Parameters at `widths`."""
-        left = {name: widths[name] / channels for name, channels in self._base.items()}
+        left = {name: widths[name] / channels for name, channels in self.base.items()}
         total = float(self._rest)
         for values, sides in self._tensors:
             rest = float(values)
@@ -70,6 +74,17 @@ class ParameterCounts:
                 rest *= 1 - sum(share * (1 - left[group]) for group, share in side.items())
             total += rest
         return total
+
+    def terms(self) -> tuple[list[LayerTerm], float]:
+        """The same as a sum over tensors, and what is beside it."""
+        layers = []
+        for values, sides in self._tensors:
+            written, *read = (
+                {name: share / self.base[name] for name, share in side.items()} for side in sides
+            )
+            coefficients = (values, 0, 0, 0) if read else (0, 0, values, 0)
+            layers.append(LayerTerm(1.0, 1.0, read[0] if read else {}, written, coefficients))
+        return layers, float(self._rest)
 
 
 @dataclass
@@ -104,16 +119,40 @@ class Footprints:
         built = self._built.get(Widths(widths))
         if built is not None:
             return built
-        size, count = self._uncorrected(widths)
-        if self._corrections:
-            sizes, counts = zip(*self._corrections, strict=True)
-            size, count = size * median(sizes), count * median(counts)
+        predicted, correction = self._uncorrected(widths), self._correction
+        size, count = (value * own for value, own in zip(predicted, correction, strict=True))
         return Footprint(size_bytes=max(1, round(size)), parameter_count=round(count))
 
     def share(self, widths: Mapping[str, int]) -> float:
         """What a cut takes over what it may, of the budget that it is furthest from."""
         footprint = self.of(widths)
         return max(budget.share(footprint) for budget in self.budgets)
+
+    def terms(self, lead_ms: float, landing: float) -> list[SizeTerms]:
+        """What `share` is the largest of, each told as `lead_ms` where it is as large as allowed.
+
+        Args:
+            lead_ms: that latency.
+            landing: what it is told times of, within the budget.
+        """
+        layers, rest = self.counts.terms()
+        each = BYTES[self.written]
+        beside = self.base.size_bytes / each - self.base.parameter_count
+        size, count = self._correction
+        kinds = {"size": (each * size, rest + beside), "parameters": (count, rest)}
+        scaled = ((budget.limit, *kinds[budget.kind]) for budget in self.budgets)
+        return [
+            SizeTerms(layers, constant, self.counts.base, 0, factor / limit, lead_ms, landing)
+            for limit, factor, constant in scaled
+        ]
+
+    @property
+    def _correction(self) -> tuple[float, float]:
+        """Of sizes and counts, by the cuts that were built last."""
+        if not self._corrections:
+            return 1.0, 1.0
+        sizes, counts = zip(*self._corrections, strict=True)
+        return median(sizes), median(counts)
 
     def furthest(self, widths: Mapping[str, int]) -> tuple[FootprintBudget, int]:
         """The budget that the cut to `widths` is furthest from, and what it takes of that."""

@@ -207,18 +207,18 @@ class Latencies:
             scaled.append(lead_ms * share * (LANDING_HIGH if share <= 1 else 1.0))
         return max(scaled)
 
-    def terms(self, factors: Sequence[float]) -> Sequence[LatencyTerms] | None:
+    def terms(self, factors: Sequence[float]) -> Sequence[LatencyTerms]:
         """What `worst_ms` is the largest of, by layers, where each model is scaled by a factor."""
-        if self.footprints is not None:
-            return None
         lead_ms = self.devices[0].budget_ms
-        return [
+        times = [
             model.scaled(factor if index == 0 else factor * lead_ms / device.budget_ms)
             for index, (model, device, factor) in enumerate(
                 zip(self._models, self.devices, factors, strict=True)
             )
             if device.is_budgeted
         ]
+        sizes = self.footprints.terms(lead_ms, LANDING_HIGH) if self.footprints else []
+        return [*times, *sizes]
 
     def _factor(self, index: int, target_ms: float) -> float:
         goal_ms, model = self.own_target_ms(index, target_ms), self._models[index]
@@ -243,6 +243,6 @@ class Corrected:
         """Predicted latency at `widths`."""
         return self.latencies.worst_ms(widths, self.each_ms(widths))
 
-    def terms(self) -> Sequence[LatencyTerms] | None:
-        """Of each device with a budget, in the first's time; None where sizes count, too."""
+    def terms(self) -> Sequence[LatencyTerms]:
+        """Of each device with a budget, in the first's time, and of each size."""
         return self.latencies.terms(self.factors)

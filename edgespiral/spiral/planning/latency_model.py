@@ -202,7 +202,7 @@ class LatencyModel:
             total_ms += layer_ms
         return total_ms
 
-    def terms(self) -> Sequence[LatencyTerms] | None:
+    def terms(self) -> Sequence[LatencyTerms]:
         """What it predicts by layers; of this device alone."""
         return [self.scaled(1.0)]
 

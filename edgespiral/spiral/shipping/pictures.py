@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torchvision.io import encode_jpeg
 
 from edgespiral.core.batches import NamedSource
 from edgespiral.core.nested import joined
@@ -133,5 +132,8 @@ def _name(source: object, at: int) -> str:
 
 
 def _jpeg(picture: Tensor) -> str:
+    # It brings torchvision's models and PyTorch's compiler along, and most runs have no pictures.
+    from torchvision.io import encode_jpeg
+
     data = encode_jpeg(picture.contiguous(), quality=QUALITY).numpy().tobytes()
     return base64.b64encode(data).decode("ascii")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edgespiral.core.records.events import Candidate
@@ -14,9 +16,16 @@ from edgespiral.measure.racing.entrants import with_runtime
 from edgespiral.models.saved import trace
 from edgespiral.prune.groups import widths_of
 from edgespiral.prune.prunable import PrunableModel
-from edgespiral.spiral.planning.candidates import CONFIRMING_ROUNDS, CandidateFiles, Candidates
+from edgespiral.spiral.planning.candidates import (
+    CONFIRMING_ROUNDS,
+    LEAST_CONFIRMING,
+    LEAST_WHOLE,
+    CandidateFiles,
+    Candidates,
+)
 from edgespiral.spiral.planning.latencies import Device, Latencies
 from edgespiral.spiral.planning.latency_model import layer_shapes
+from edgespiral.spiral.planning.pace import LEAST_ROUNDS
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
@@ -75,6 +84,21 @@ def test_what_one_run_measured_another_starts_from_until_it_proves_wrong(candida
     third.measure(1, [narrow], rounds=8)
     assert third.latencies.measured.keys() == {third.latencies.base_widths, narrow}
     assert third.unverified == set()
+
+
+def test_of_a_slow_model_fewer_cuts_are_timed_as_a_whole_and_more_shortly(candidates):
+    some = candidates("slow")
+    some.latencies.devices = [replace(d, teacher_ms=400.0) for d in some.latencies.devices]
+    base = some.latencies.base_widths
+    pairs = [(16, 16), (32, 32), (24, 24), (16, 32), (32, 16), (24, 16)]
+    probes = [base | {"0": first, "3": second} for first, second in pairs]
+    some.survey(1, probes)
+    events = [event for event in some.journal.read() if isinstance(event, Candidate)]
+    assert [event.widths for event in events] == probes[:LEAST_WHOLE]
+    assert {len(e.devices[0].measurement.rounds_ms) for e in events} == {LEAST_ROUNDS}
+    some.confirm(1, probes[0])
+    *_, confirmed = some.journal.read()
+    assert len(confirmed.devices[0].measurement.rounds_ms) == LEAST_CONFIRMING
 
 
 def test_a_survey_is_left_out_where_its_layers_are_known(candidates):

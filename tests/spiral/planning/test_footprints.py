@@ -93,3 +93,19 @@ def test_a_size_is_held_against_its_budget_as_a_latency_is(footprints):
     unbudgeted = Device("host", 2.0, 1.0, 4, 2.0, is_budgeted=False)
     alone = Latencies([unbudgeted], [], base, sizes)
     assert alone.worst_ms(cut, [50.0]) < 1.01, "no latency is asked for"
+
+
+def test_sizes_are_told_as_sums_over_tensors(footprints):
+    source, sizes = footprints
+    base = Widths({group.name: group.channels for group in source.groups})
+    sized = Latencies([Device("host", 2.0, 1.0, 4, 2.0, is_budgeted=False)], [], base, sizes)
+    terms = sized.terms([1.0])
+    assert len(terms) == len(sizes.budgets) == 2
+    choice = every_choice(source.groups, source.branches, 4)
+    for widths in (base, choice.at_share(0.25), choice.at_share(0.75), choice.narrowest()):
+        told_ms = []
+        for size in terms:
+            less = size.less(widths)
+            layers = sum(size.layer_ms(layer, *layer.sides(less)) for layer in size.layers)
+            told_ms.append(float(size.told_ms(size.scale * size.constant_ms + layers)))
+        assert max(told_ms) == pytest.approx(sized.worst_ms(widths, [50.0]), rel=1e-3)

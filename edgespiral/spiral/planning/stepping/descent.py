@@ -51,8 +51,8 @@ class Descent:
 
         What is saved beyond the target is worth nothing.
         """
-        present_ms = max(device.total_ms for device in self._devices)
-        after_ms = np.max([device.total_ms + device.beside_ms for device in self._devices], axis=0)
+        present_ms = max(float(device.told_ms(0.0)) for device in self._devices)
+        after_ms = np.max([device.told_ms(device.beside_ms) for device in self._devices], axis=0)
         saved_ms = present_ms - np.maximum(after_ms, target_ms)
         of_use = (self._sizes < self._present_sizes) & (saved_ms > 0)
         prices = np.full(len(of_use), math.inf)
@@ -60,7 +60,8 @@ class Descent:
         place = int(prices.argmin())
         best, step = float(prices[place]), self._step_at(place)
         for name, lost, beside_ms in self._branch_steps():
-            after = max(d.total_ms + b for d, b in zip(self._devices, beside_ms, strict=True))
+            told_ms = (d.told_ms(b) for d, b in zip(self._devices, beside_ms, strict=True))
+            after = max(map(float, told_ms))
             saved = present_ms - max(after, target_ms)
             if saved > 0 and lost / saved < best:
                 best, step = lost / saved, dict.fromkeys(self._choice.branches[name], 0)
@@ -107,7 +108,7 @@ class Descent:
 
 
 class _OnDevice:
-    """What steps take on one device: `total_ms` now, and what each option is beside that."""
+    """What steps take on one device: `beside_ms` is what each option takes more than now."""
 
     def __init__(
         self,
@@ -129,10 +130,10 @@ class _OnDevice:
         }
         self._look(range(len(terms.layers)))
 
-    @property
-    def total_ms(self) -> float:
-        """Of the cut as it is."""
-        return self._terms.scale * self._terms.constant_ms + float(self._present_ms.sum())
+    def told_ms(self, beside_ms: Vector | float) -> Vector:
+        """What counts of the cut with so much beside what it takes now."""
+        total_ms = self._terms.scale * self._terms.constant_ms + float(self._present_ms.sum())
+        return self._terms.told_ms(np.asarray(total_ms + beside_ms))
 
     def go(self, widths: Widths, changed: set[str]) -> set[int]:
         """Be at other widths; the layers that these change."""

@@ -82,7 +82,8 @@ def latencies_after_both(devices: Sequence[LatencyTerms], ups: Moves, downs: Mov
 
     Both are of the same cut. Infinite where the two say something of the same group.
     """
-    slowest: Matrix = np.max([_after_both(device, ups, downs) for device in devices], axis=0)
+    each_ms = [device.told_ms(_after_both(device, ups, downs)) for device in devices]
+    slowest: Matrix = np.max(each_ms, axis=0)
     for name in ups.widths:
         slowest[np.ix_(ups.of_group(name), downs.of_group(name))] = np.inf
     return slowest

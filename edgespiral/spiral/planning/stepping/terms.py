@@ -54,7 +54,7 @@ class LatencyTerms:
 
     Attributes:
         base: widths of the whole model.
-        multiple: that channels are rounded up to.
+        multiple: that channels are rounded up to; 0 where they are not.
     """
 
     layers: Sequence[LayerTerm]
@@ -63,18 +63,43 @@ class LatencyTerms:
     multiple: int
     scale: float = 1.0
 
+    def told_ms(self, total: Vector) -> Vector:
+        """What counts of the sum over layers, of any shape."""
+        return total
+
     def layer_ms(self, layer: LayerTerm, cin: Vector | float, cout: Vector | float) -> Vector:
         """A layer's time at so many channels, of any one shape; 0 where its branch is gone."""
-        inputs = self.multiple * np.ceil(np.asarray(cin) / self.multiple)
-        outputs = self.multiple * np.ceil(np.asarray(cout) / self.multiple)
+        inputs, outputs = self._rounded(cin), self._rounded(cout)
         product, each_input, each_output, beside = layer.coefficients
         taken = product * inputs * outputs + each_input * inputs + each_output * outputs + beside
         present: Vector = np.where((inputs > 0) & (outputs > 0), self.scale * taken, 0.0)
         return present
 
+    def _rounded(self, channels: Vector | float) -> Vector:
+        exact: Vector = np.asarray(channels, dtype=np.float64)
+        return self.multiple * np.ceil(exact / self.multiple) if self.multiple else exact
+
     def less(self, widths: Mapping[str, int]) -> dict[str, int]:
         """How many channels fewer each group has than in the whole model."""
         return {name: channels - widths[name] for name, channels in self.base.items()}
+
+
+@dataclass(frozen=True)
+class SizeTerms(LatencyTerms):
+    """A size over what it may be, told as a latency: the sum over layers is that share.
+
+    Attributes:
+        lead_ms: what is as large as it may be would take.
+        landing: of that, where it is within: a size is exact, and as large as it may be is well.
+    """
+
+    lead_ms: float = 1.0
+    landing: float = 1.0
+
+    def told_ms(self, total: Vector) -> Vector:
+        """The share as milliseconds."""
+        told: Vector = self.lead_ms * total * np.where(total <= 1, self.landing, 1.0)
+        return told
 
 
 @runtime_checkable
@@ -82,5 +107,5 @@ class InTerms(Protocol):
     """A latency that may be told in terms of layers."""
 
     def terms(self) -> Sequence[LatencyTerms] | None:
-        """Of each device that counts; the latency is the largest of theirs. None if it is not."""
+        """Of all that counts; the latency is the largest of theirs. None where it is not told."""
         ...
