@@ -26,12 +26,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, NoReturn
 
-# Where tests of whole runs and of what is measured are, below the folder of the tests.
-RUNS = (
-    *("spiral", "cli", "gate", "measure/racing", "measure/stages", "measure/targets"),
-    *("measure/test_fleet.py", "measure/test_session.py", "test_api.py", "test_docs.py"),
-    *("test_doctests.py", "test_examples.py"),
-)
+# Where tests of whole runs are, below the folder of the tests.
+RUNS = ("spiral", "cli", "test_api.py", "test_docs.py", "test_doctests.py", "test_examples.py")
 AGENTS, MODELS = ("numpy", "onnxruntime"), ("torch", "safetensors.torch")
 STREAMS = 3
 MOST_BYTES = 1 << 20
