@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from edgespiral.core.errors import first_few
+from edgespiral.core.text import printable
 from edgespiral.report.drawing.network import Shares, drawn, network_figures
 from edgespiral.report.html import template
 
@@ -69,7 +70,7 @@ def first_able(engines: Sequence[EngineFacts]) -> str:
 
 def inspection_html(inspection: Inspection) -> str:
     """The page that `--html` writes."""
-    cuttable = {layer.name: layer.cuttable_channels for layer in inspection.layers}
+    cuttable = {printable(layer.name): layer.cuttable_channels for layer in inspection.layers}
     shares = Shares(cuttable, "{1} of {0}", ("channels", "can be cut"))
     told = f"{inspection.cuttable_channels} of {inspection.channels} channels can be cut."
     texts = ("The network, and what can be cut of it", told)

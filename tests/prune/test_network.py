@@ -7,6 +7,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import nn
 
+from edgespiral.core.records.events import TurnFinished
 from edgespiral.core.records.inspection import Network, NetworkNode
 from edgespiral.models.saved import trace
 from edgespiral.prune.network import layer_channels, network_of
@@ -66,3 +67,11 @@ def test_a_network_that_reads_what_comes_later_is_refused() -> None:
         network.validate_python((one, two))
     with pytest.raises(ValidationError, match="two nodes two"):
         network.validate_python((two, two))
+
+
+def test_names_with_control_characters_are_written_out_on_both_sides() -> None:
+    network = NetworkNode(name="a", layer="a\x1b[2J", operator="Linear", channels=2)
+    facts = TypeAdapter(TurnFinished.model_fields["layers"].rebuild_annotation())
+    [layer] = facts.validate_python({"a\x1b[2J": 1})
+    assert layer == network.layer
+    assert "\x1b" not in layer

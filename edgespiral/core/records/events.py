@@ -29,6 +29,7 @@ from edgespiral.core.records.schema import (
     Moment,
     PositiveMs,
     Precision,
+    Printable,
     Record,
     Score,
 )
@@ -278,7 +279,7 @@ class TurnFinished(RunEvent):
     finished_at: Moment
     sparsity: WeightSparsity | None = None
     sibling: Line = ""
-    layers: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    layers: dict[Printable, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
 
 
 class RunFinished(RunEvent):

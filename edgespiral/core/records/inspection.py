@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from edgespiral.core.records.schema import Line, Record
+from edgespiral.core.records.schema import Printable, Record
 
 
 class GroupFacts(Record):
@@ -34,9 +34,9 @@ class NetworkNode(Record):
     writes. A module that is called twice is two nodes. `inputs` names the nodes that are read.
     """
 
-    name: Line
-    layer: Line = ""
-    operator: Line
+    name: Printable
+    layer: Printable = ""
+    operator: Printable
     channels: int | None = Field(default=None, ge=1)
     inputs: tuple[str, ...] = ()
 
