@@ -180,5 +180,6 @@ def test_the_command_line_is_quoted_and_read_nowhere_else(monkeypatch):
     # Puts back what code of the user's did to it, and programs that run in a process of their own.
     programs = {"export/rebuilt.py", "measure/runtimes/mnn/convert.py"}
     programs |= {"measure/runtimes/executorch/lowering.py", "measure/runtimes/litert/to_tflite.py"}
+    programs |= {"measure/runtimes/litert/round_weights.py"}
     others = {"core/system/process_state.py", *programs}
     assert {name for name in reading if not name.startswith("cli/")} == others

@@ -87,7 +87,7 @@ def launched(
             killed = {rank: -code for rank, code in codes.items() if code < 0}
             if not killed or not left:
                 return _code(codes)
-            rank, number = min(killed.items())
+            rank, number = _first_killed(killed)
             listener.say(
                 f"process {rank} was killed by {signal.Signals(number).name}{_why(number)}: all "
                 "start again from the last checkpoint"
@@ -96,6 +96,14 @@ def launched(
         else:
             break
     return ExitCode.OK
+
+
+def _first_killed(killed: Mapping[int, int]) -> tuple[int, int]:
+    """The process that others may have ended for, and the signal that ended it, of those by rank.
+
+    One that another's end takes by surprise aborts itself.
+    """
+    return min(killed.items(), key=lambda item: (item[1] == signal.SIGABRT, item[0]))
 
 
 def _why(number: int) -> str:

@@ -38,6 +38,8 @@ class Endless(nn.Module):
 """
 
 
+# Raised while garbage is collected, as Hypothesis looks on, it is lost; the clock looks again.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_forward_that_computes_for_ever_is_told(tmp_path, monkeypatch):
     path = tmp_path / "net.py"
     path.write_text(ENDLESS)

@@ -1,7 +1,10 @@
+import signal
+
 import pytest
 
 from edgespiral.core.errors import UsageError
 from edgespiral.core.listener import Silent
+from edgespiral.distill.parallel import launch
 from edgespiral.distill.parallel.launch import _code, launched, process_count
 
 
@@ -22,3 +25,15 @@ def test_what_the_first_process_ends_with_is_what_all_end_with(monkeypatch):
 )
 def test_whom_the_launcher_ended_says_nothing(codes, code):
     assert _code(codes) == code
+
+
+@pytest.mark.parametrize(
+    ("killed", "first"),
+    [
+        ({0: signal.SIGABRT, 1: signal.SIGKILL}, (1, signal.SIGKILL)),
+        ({0: signal.SIGABRT, 1: signal.SIGABRT}, (0, signal.SIGABRT)),
+        ({2: signal.SIGSEGV, 1: signal.SIGKILL}, (1, signal.SIGKILL)),
+    ],
+)
+def test_who_aborts_because_another_was_killed_is_not_named(killed, first):
+    assert launch._first_killed(killed) == first
