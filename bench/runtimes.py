@@ -34,7 +34,6 @@ from torchvision.models import mobilenet_v2, mobilenet_v3_small, resnet18, resne
 from torchvision.models.detection import ssdlite320_mobilenet_v3_large
 
 from edgespiral.core.errors import ExportError
-from edgespiral.core.statistics.stats import paired_ratio
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.data.stratified import Sampled
@@ -47,6 +46,7 @@ from edgespiral.measure.model_files import model_sha256
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.racing.entrants import Entrant, entrants
 from edgespiral.measure.racing.race import race as race_of
+from edgespiral.measure.racing.race import ratio_in_turns
 from edgespiral.measure.runtimes import RUNTIMES
 from edgespiral.models import build
 from edgespiral.models.saved import save_model, trace
@@ -214,9 +214,7 @@ def _ratio(row: RaceRow, race: Race) -> Json | None:
         place = (other.runtime, other.precision, other.threads)
         alike = place == ("onnxruntime", "fp32", row.threads)
         if alike and other.measurement is not None and row.measurement is not None:
-            # Who is beaten by far takes fewer turns.
-            sides = other.measurement.rounds_ms, row.measurement.rounds_ms
-            ratio = paired_ratio(*(side[: min(map(len, sides))] for side in sides))
+            ratio = ratio_in_turns(other.measurement, row.measurement)
             return {"value": ratio.value, "ci95": [ratio.ci95.low, ratio.ci95.high]}
     return None
 

@@ -244,14 +244,15 @@ def record(points: list[dict[str, Any]], measured: dict[str, float]) -> dict[str
     }
 
 
-SHARES = {"": "planning_of_ten_epochs", " of 45,000": "planning_of_ten_epochs_of_cifar"}
+# Of each key in the JSON file the words in a table, and the samples.
+SHARES = {
+    "planning_of_ten_epochs": ("", None),
+    "planning_of_ten_epochs_of_cifar": (" of 45,000", CIFAR_SAMPLES),
+}
 
 
 def _shares(row: dict[str, Any]) -> dict[str, float]:
-    return {
-        "planning_of_ten_epochs": planning_share(row),
-        "planning_of_ten_epochs_of_cifar": planning_share(row, CIFAR_SAMPLES),
-    }
+    return {key: planning_share(row, samples) for key, (_, samples) in SHARES.items()}
 
 
 def markdown(known: dict[str, Any]) -> str:
@@ -269,7 +270,7 @@ def markdown(known: dict[str, Any]) -> str:
             ]
             told = "" if exponent is None else f"{exponent:.2f}"
             lines.append(f"| {phase} | {' | '.join(cells)} | {told} |")
-        for words, key in SHARES.items():
+        for key, (words, _) in SHARES.items():
             shares = " | ".join(f"{100 * row[key]:.1f} %" for row in rows)
             lines.append(f"| planning, of ten epochs{words} | {shares} | |")
         lines.append("")

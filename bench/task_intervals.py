@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ class Answers:
 
     def draws(self) -> Iterator[NDArray[np.intp]]:
         """Places of samples, drawn anew with replacement; whole queries where there are any."""
-        generator, groups = np.random.default_rng(0), self._groups()
+        generator, groups = np.random.default_rng(0), self._groups
         for _ in range(DRAWS):
             chosen = generator.integers(0, len(groups), len(groups))
             yield np.concatenate([groups[place] for place in chosen])
@@ -63,10 +64,11 @@ class Answers:
         targets = rows(self.targets, index)
         if isinstance(targets, dict) and QUERY in targets:
             # A query that is drawn twice is two.
-            size = len(places) // max(1, len(self._groups()))
+            size = len(places) // max(1, len(self._groups))
             targets = targets | {QUERY: torch.arange(len(places)) // size}
         return self.task.score_of([(rows(self.by_file[file], index), targets)])
 
+    @cached_property
     def _groups(self) -> list[NDArray[np.intp]]:
         if isinstance(self.targets, dict) and QUERY in self.targets:
             queries = self.targets[QUERY].numpy()

@@ -248,8 +248,9 @@ def _course(
         is_asked: whether the size of a batch was.
     """
     samples, batch = len(splits.train), settings.batch_size
-    if not is_asked and batch < usual_batch(samples, accumulate=settings.accumulate):
-        yield few_samples(samples, batch)
+    few = None if is_asked else few_samples(samples, batch, accumulate=settings.accumulate)
+    if few:
+        yield few
     steps = steps_of(settings, samples)
     yield (
         f"{steps} steps of {batch} samples: {settings.epochs:.3g} times the {samples} to train on, "

@@ -84,6 +84,11 @@ class FileModel:
             self._form, self._named = _read(metadata, OUTPUTS, self.outputs)
             _require_known(self._named, self.outputs)
 
+    @property
+    def entries(self) -> list[onnxruntime.NodeArg]:
+        """Its inputs: name, shape and type of each, as ONNX Runtime has them."""
+        return list(self._session.get_inputs())
+
     def run(self, inputs: Tensors) -> Tensors:
         """What the file computes of one batch, in the form that the model's outputs have.
 

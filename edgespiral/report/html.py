@@ -13,6 +13,7 @@ from markupsafe import Markup
 from edgespiral.core.records.events import (
     Outcome,
 )
+from edgespiral.core.records.inspection import channels_of
 from edgespiral.core.records.measurement import (
     Fingerprint,
 )
@@ -137,8 +138,7 @@ def _network(run: Run, baseline: Baseline) -> dict[str, object]:
     none: dict[str, object] = {"network_chart": None, "widths_chart": None}
     if run.best is not None and run.best.sibling:
         return none
-    whole = {node.layer: node.channels for node in baseline.network if node.channels}
-    layers = run.best.layers if run.best else whole
+    layers = run.best.layers if run.best else channels_of(baseline.network)
     if baseline.network and layers:
         return none | {
             "network_chart": network_chart(baseline.network, layers),

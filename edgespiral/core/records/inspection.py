@@ -63,6 +63,11 @@ def in_order(network: tuple[NetworkNode, ...]) -> tuple[NetworkNode, ...]:
     return network
 
 
+def channels_of(network: tuple[NetworkNode, ...]) -> dict[str, int]:
+    """The channels that each layer writes, by module."""
+    return {node.layer: node.channels for node in network if node.channels is not None}
+
+
 Network = Annotated[tuple[NetworkNode, ...], AfterValidator(in_order)]
 
 

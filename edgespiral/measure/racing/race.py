@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgespiral.core.records.exported import OutputParity
-    from edgespiral.core.records.measurement import Measurement
+    from edgespiral.core.records.measurement import Measurement, Ratio
     from edgespiral.measure.racing.entrants import Entrant
 
     Judge = Callable[[Session, Path, str], OutputParity | None]
@@ -159,6 +159,15 @@ def _leave_out_beaten(lanes: Sequence[_Lane]) -> None:
         lane.is_beaten = ahead.ci95.low > BEATEN_BY
 
 
+def ratio_in_turns(reference: Measurement, subject: Measurement) -> Ratio:
+    """How many times as fast a subject is, by the rounds that both took.
+
+    Who is beaten by far takes fewer.
+    """
+    sides = reference.rounds_ms, subject.rounds_ms
+    return paired_ratio(*(side[: min(map(len, sides))] for side in sides))
+
+
 def _result(lanes: Sequence[_Lane], model: Path, samples: str) -> Race:
     reference = next((lane.measurement for lane in lanes if lane.measurement is not None), None)
     if reference is None:
@@ -183,8 +192,7 @@ def _row(lane: _Lane, reference: Measurement) -> RaceRow:
     measurement = lane.measurement
     speedup = None
     if measurement is not None and measurement is not reference:
-        sides = reference.rounds_ms, measurement.rounds_ms
-        speedup = paired_ratio(*(side[: min(map(len, sides))] for side in sides))
+        speedup = ratio_in_turns(reference, measurement)
     return RaceRow(
         runtime=lane.entrant.profile.runtime.kind,
         precision=measurement.fingerprint.precision if measurement else lane.precision,

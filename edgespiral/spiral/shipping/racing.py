@@ -9,7 +9,7 @@ import torch
 from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
 from edgespiral.core.nested import leaves
 from edgespiral.core.system.temporary import work_folder
-from edgespiral.export.graph import cpu_session, write_tapped
+from edgespiral.export.graph import write_tapped
 from edgespiral.export.nearness import output_parity
 from edgespiral.export.parity import opened
 from edgespiral.measure.racing.race import PASSES, race
@@ -91,10 +91,10 @@ def made_up_inputs(
         count: how many samples.
 
     Raises:
-        ModelError: an input has no fixed shape, or one of another batch than 1.
-        ExportError: ONNX Runtime cannot load it.
+        ModelError: the file cannot be loaded, or an input has no fixed shape, or one of another
+            batch than 1.
     """
-    entries = _entries(model)
+    entries = loaded_model(model).entries
     own_shapes = {name: list(shape) for name, shape in shapes.items()}
     try:
         drawn = [random_inputs(0, entries, own_shapes, seed) for seed in range(count)]
@@ -112,18 +112,6 @@ def made_up_inputs(
                 hint="export it with batch 1, or give --shape 1x...",
             )
     return [_tensors(sample) for sample in drawn]
-
-
-def _entries(model: Path) -> list[Any]:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        return list(cpu_session(model, options).get_inputs())
-    except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"ONNX Runtime cannot load it: {reason}", where=str(model)) from error
 
 
 def _tensors(sample: Mapping[str, Any]) -> Tensors:

@@ -10,7 +10,7 @@ from edgespiral.core.errors import UsageError, first_few
 from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data import check
 from edgespiral.data.guard import watched
-from edgespiral.distill.settings import few_samples, usual_batch
+from edgespiral.distill.settings import few_samples
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_answers
@@ -73,8 +73,9 @@ def fitted(
     batch_size = batch_of(plan, samples)
     check(splits, batch_size)
     is_asked = "batch_size" in plan.model_fields_set
-    if not is_asked and batch_size < usual_batch(samples, accumulate=plan.accumulate):
-        listener.say(f"  {few_samples(samples, batch_size)}")
+    few = None if is_asked else few_samples(samples, batch_size, accumulate=plan.accumulate)
+    if few:
+        listener.say(f"  {few}")
     for note in splits.notes:
         listener.say(f"  {note}")
     with listener.steps("trying the model on the data"):

@@ -23,6 +23,7 @@ from edgespiral.core.records.events import (
     TurnFinished,
 )
 from edgespiral.core.records.footprint import footprint_budgets
+from edgespiral.core.records.inspection import channels_of
 from edgespiral.core.records.measurement import SAME, Verdict
 from edgespiral.core.records.metric import Figure
 from edgespiral.core.records.schema import Record
@@ -259,7 +260,7 @@ def _require_widths(event: Event, baseline: Baseline) -> None:
 
 def _require_layers(layers: Mapping[str, int], baseline: Baseline) -> None:
     """No layer of a cut is wider than it was."""
-    before = {node.layer: node.channels for node in baseline.network if node.channels}
+    before = channels_of(baseline.network)
     for name, channels in layers.items():
         most = before.get(name, channels)
         if channels > most:
