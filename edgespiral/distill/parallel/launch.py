@@ -99,11 +99,19 @@ def launched(
 
 
 def _first_killed(killed: Mapping[int, int]) -> tuple[int, int]:
-    """The process that others may have ended for, and the signal that ended it, of those by rank.
+    """The process that others may have ended for, and the signal that ended it.
 
-    One that another's end takes by surprise aborts itself.
+    One that another's end takes by surprise may abort itself or crash while it cleans up, and the
+    launcher asks those that are left to end. None of them is ended by SIGKILL, but where it does
+    not do as it is asked to, and that is seen last.
+
+    Args:
+        killed: signals by rank, as they were seen.
     """
-    return min(killed.items(), key=lambda item: (item[1] == signal.SIGABRT, item[0]))
+    consequences = (signal.SIGABRT, signal.SIGTERM)
+    return min(
+        killed.items(), key=lambda item: (item[1] != signal.SIGKILL, item[1] in consequences)
+    )
 
 
 def _why(number: int) -> str:

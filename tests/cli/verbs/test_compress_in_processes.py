@@ -38,7 +38,7 @@ def test_a_lost_process_is_replaced_and_a_stopped_run_goes_on_with_one(
     assert (
         "process 1 was killed by SIGKILL (as the system does where memory is short): all start "
         "again from the last checkpoint" in done.stderr
-    )
+    ), done.stderr
     assert "Traceback" not in done.stderr
     assert (tmp_path / "killed").exists()
     assert (tmp_path / "stopped").exists()

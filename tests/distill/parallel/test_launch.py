@@ -32,8 +32,10 @@ def test_whom_the_launcher_ended_says_nothing(codes, code):
     [
         ({0: signal.SIGABRT, 1: signal.SIGKILL}, (1, signal.SIGKILL)),
         ({0: signal.SIGABRT, 1: signal.SIGABRT}, (0, signal.SIGABRT)),
-        ({2: signal.SIGSEGV, 1: signal.SIGKILL}, (1, signal.SIGKILL)),
+        ({0: signal.SIGSEGV, 1: signal.SIGKILL}, (1, signal.SIGKILL)),
+        ({0: signal.SIGTERM, 1: signal.SIGSEGV}, (1, signal.SIGSEGV)),
+        ({1: signal.SIGKILL, 0: signal.SIGKILL}, (1, signal.SIGKILL)),
     ],
 )
-def test_who_aborts_because_another_was_killed_is_not_named(killed, first):
+def test_who_ends_because_another_was_killed_is_not_named(killed, first):
     assert launch._first_killed(killed) == first
