@@ -67,8 +67,8 @@ def fitted(
     batch_size = batch_of(plan, samples)
     check(splits, batch_size)
     is_asked = "batch_size" in plan.model_fields_set
-    few = None if is_asked else few_samples(samples, batch_size, accumulate=plan.accumulate)
-    if few:
+    few = few_samples(samples, batch_size, accumulate=plan.accumulate, epochs=plan.epochs)
+    if few and not is_asked:
         listener.say(f"  {few}")
     for note in splits.notes:
         listener.say(f"  {note}")
