@@ -129,7 +129,10 @@ def test_every_page_has_one_place_on_the_site() -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text("utf-8")
     listed = {link["path"] for link in LINK.finditer(index)}
-    pages = {str(path.relative_to(DOCS)) for path in [*DOCS.glob("*.md"), *GUIDES]}
+    pages = {
+        str(path.relative_to(DOCS))
+        for path in [*DOCS.glob("*.md"), *GUIDES, *DOCS.glob("tasks/*.md")]
+    }
     assert pages - {"README.md"} - listed == set()
 
 
