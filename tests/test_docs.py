@@ -25,7 +25,7 @@ from edgespiral.cli.app import app
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *ROOT.glob("examples/**/*.md")])
-GUIDES = sorted((DOCS / "guides").glob("[!R]*.md"))
+GUIDES = sorted((DOCS / "guides").rglob("[!R]*.md"))
 FENCE = re.compile(r"^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?P<path>[^)\s#:]*)(?:#(?P<anchor>[^)\s]+))?\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.MULTILINE)
@@ -129,7 +129,10 @@ def test_every_page_has_one_place_on_the_site() -> None:
 def test_every_page_is_in_the_index() -> None:
     index = (DOCS / "README.md").read_text("utf-8")
     listed = {link["path"] for link in LINK.finditer(index)}
-    pages = {str(path.relative_to(DOCS)) for path in [*DOCS.glob("*.md"), *GUIDES]}
+    pages = {
+        str(path.relative_to(DOCS))
+        for path in [*DOCS.glob("*.md"), *GUIDES, *DOCS.glob("tasks/*.md")]
+    }
     assert pages - {"README.md"} - listed == set()
 
 

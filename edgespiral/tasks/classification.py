@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Pairs
 
 
-OF_SEVERAL = "give the task of all of them, as --task my_task.py:Mine (docs/tasks.md)"
+OF_SEVERAL = "give the task of all of them, as --task my_task.py:Mine (docs/guides/own-task.md)"
 MACRO_F1 = Metric(name="macro F1")
 
 

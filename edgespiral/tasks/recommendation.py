@@ -113,7 +113,7 @@ class Recommendation(Task):
                     raise DataError(
                         "targets are no dict of label and query",
                         where=where,
-                        hint="see docs/tasks.md; ratings:FILE makes them",
+                        hint="see docs/tasks/recommendation.md; ratings:FILE makes them",
                     )
                 odd = (targets[LABEL] != 0) & (targets[LABEL] != 1)
                 if bool(odd.any()):

@@ -42,7 +42,7 @@ class SpeechRecognition(Task):
     counted = "transcripts"
     output_name = "logits"
     # Nearly all frames are blanks that a teacher is sure of. Softened, they weigh most, and a
-    # student learns to say nothing (docs/tasks.md).
+    # student learns to say nothing (docs/tasks/speech-recognition.md).
     temperature = 1.0
 
     def sample_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -71,6 +71,6 @@ class CuttingFields(Record):
         "whole",
         "Of models of text: `whole` keeps every token, `data` those alone that training and "
         "validation have.",
-        pages="[tasks.md](tasks.md#text-classification)",
+        pages="[text.md](tasks/text.md#padding-and-vocabularies)",
         group=CUTTING,
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
 
 FRAMES: dict[type[nn.Module], type[Frame]] = {SSD: SsdFrame, RetinaNet: Frame, FCOS: FcosFrame}
-SEE = "see 'A detector of your own' in docs/tasks.md"
+SEE = "see docs/tasks/detection.md#a-detector-of-your-own"
 
 
 class DenseDetector(nn.Module):

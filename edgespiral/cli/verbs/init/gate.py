@@ -63,7 +63,7 @@ def begin_gate(answers: Answers, console: Terminal) -> list[str]:
         f"written: {', '.join(map(str, texts))}",
         *([NO_LIMIT] if budget_ms is None else []),
         "next: edgespiral bench",
-        "in CI: docs/bench.md#in-ci has the steps for a pull request",
+        "in CI: docs/guides/ci.md has the steps for a pull request",
     ]
 
 
