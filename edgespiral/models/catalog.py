@@ -170,11 +170,12 @@ def _image_model(
 def _of_images(name: str, classes: int, input_shape: tuple[int, ...]) -> nn.Module:
     if name == UNET:
         return _unet(classes, input_shape)
-    if name in (SSD, *_detectors()):
-        return _detector(name, classes, input_shape)
     small = _small_models()
     if name in small:
         return small[name](classes, input_shape[0])
+    # Only now: importing torchvision's models takes a second.
+    if name in (SSD, *_detectors()):
+        return _detector(name, classes, input_shape)
     return _torchvision(name, classes, input_shape[0])
 
 
