@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgespiral.core.records.measurement import Verdict
+from edgespiral.core.records.measurement import Verdict, doubts_about
 from edgespiral.report.formats import ms, parts
 
 if TYPE_CHECKING:
@@ -94,10 +94,11 @@ def headline(result: BenchResult) -> str:
 
 
 def advice(result: BenchResult) -> str:
-    """What to do about the outcome, empty where nothing is to be done."""
-    if result.verdict is not Verdict.UNDECIDED:
-        return ""
-    return "undecided: raise time_limit_s, quieten the device, or widen the tolerance"
+    """What to do about the outcome, and what speaks against it; empty where nothing does."""
+    is_open = result.verdict is Verdict.UNDECIDED
+    undecided = "undecided: raise time_limit_s, quieten the device, or widen the tolerance"
+    doubts = doubts_about(case.measurement for case in result.cases if case.measurement)
+    return "; ".join([*([undecided] if is_open else []), *doubts])
 
 
 def device(result: BenchResult) -> str:

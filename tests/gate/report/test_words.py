@@ -31,10 +31,19 @@ def test_the_device_is_told_where_one_was_measured(mixed_bench: BenchResult) -> 
     assert words.device(failed) == ""
 
 
-def test_only_an_open_outcome_has_advice(mixed_bench: BenchResult) -> None:
+def test_only_an_open_or_doubtful_outcome_has_advice(
+    mixed_bench: BenchResult, good_bench: BenchResult
+) -> None:
     assert words.advice(mixed_bench) == ""
     left_open = mixed_bench.model_copy(update={"verdict": mixed_bench.cases[2].verdict})
     assert "raise time_limit_s" in words.advice(left_open)
+    [case] = good_bench.cases
+    assert case.measurement is not None
+    crowded = case.measurement.model_copy(update={"waited_share": 0.4})
+    doubtful = good_bench.model_copy(
+        update={"cases": [case.model_copy(update={"measurement": crowded})]}
+    )
+    assert "other programs took the core for 40% of the time" in words.advice(doubtful)
 
 
 def test_a_drift_is_told(mixed_bench: BenchResult) -> None:
