@@ -28,9 +28,10 @@ Points and rows that decide most come first, one seed before the second. What is
 again, so it can be stopped and gone on with; what was not run is listed at the end. `wall_s` is a
 row's own time and `search_s` what looking for its cut took beside it. Validation steers, the test
 split is read once a row. Rows that no cut reaches say so, and so do rows that fail, which are
-tried again by the next call. `--models` keeps each row's file, and with `--again` nothing is
-trained: files that were kept are timed once more, at rest after a busy day. ModelOpt's, NNI's and
-TinyNN's methods are not among them.
+tried again by the next call. `--models` keeps each row's file, and what our runs have done when
+they are stopped, so that the next call goes on with it; `wall_s` is then what the run has counted.
+With `--again` nothing is trained: files that were kept are timed once more, at rest after a busy
+day. ModelOpt's, NNI's and TinyNN's methods are not among them.
 """
 
 from __future__ import annotations
@@ -138,21 +139,26 @@ class OutOfReach(Exception):  # noqa: N818 (an outcome, no error)
 
 
 class Search(NamedTuple):
-    """What looking for a row's cut took, and whether it was for another seed, before the row."""
+    """What looking for a row's cut took, and whether it was for another seed, before the row.
+
+    `whole_s` is what the whole row took where that is not what this process has seen of it.
+    """
 
     seconds: float = 0.0
     was_before: bool = False
+    whole_s: float | None = None
 
 
 def compressed(pair: Pair, row: Row, out: Path, _: Json) -> Search:
     """Our row: the file in `out`, with no early end and nothing from a cache."""
-    edgespiral.compress(
+    was_begun = out.exists()
+    done = edgespiral.compress(
         row.network.model, row.network.data, weights=str(pair.weights), speedup=row.asked,
-        epochs=row.epochs, seed=row.seed, max_drop=20.0, out=out,
+        epochs=row.epochs, seed=row.seed, max_drop=20.0, out=out, resume=was_begun,
         precision="auto" if row.row == OURS_INT8 else "fp32",
         latency_cache=out.with_name("latency"),
     )  # fmt: skip
-    return Search()
+    return Search(whole_s=sum(done.result.seconds.values()) if was_begun else None)
 
 
 def by_peer(pair: Pair, row: Row, out: Path, tables: Json) -> Search:
@@ -240,30 +246,37 @@ def timed(pair: Pair, path: Path) -> Json:
     return {"speedup": speedup.value, "speedup_ci95": [speedup.ci95.low, speedup.ci95.high]}
 
 
+def scored(pair: Pair, path: Path) -> Json:
+    """What a row says of its file's answers."""
+    score = functools.partial(file_score, path, task=CLASSIFICATION)
+    return {
+        "validation_percent": score(pair.splits.validation),
+        "test_percent": score(pair.splits.test),
+    }
+
+
 def measured(pair: Pair, row: Row, tables: Json, models: Path | None) -> Json:
     """One row of the JSON file."""
     head: Json = dict(zip(HEAD, row.key, strict=True)) | {"network": row.network.name}
     head |= {"data": row.network.data, "teacher_test_percent": pair.teacher_test_percent}
-    with tempfile.TemporaryDirectory() as folder:
-        out, start = Path(folder) / "run", time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        can_go_on = models is not None and MAKERS[row.row] is compressed
+        base = models / "begun" / kept_as(row.key) if models and can_go_on else Path(scratch)
+        out, start = make_folder(base) / "run", time.perf_counter()
         try:
             search = MAKERS[row.row](pair, row, out, tables)
         except OutOfReach as beyond:
             return head | {"reached": False, "fastest": beyond.fastest}
         earlier_s = search.seconds if search.was_before else 0.0
-        wall_s = time.perf_counter() - start + earlier_s
+        wall_s = search.whole_s or time.perf_counter() - start + earlier_s
+        path = out / "model.onnx"
+        seconds = {"wall_s": wall_s, "search_s": search.seconds}
+        body = head | {"reached": True, **timed(pair, path), **scored(pair, path), **seconds}
         if models is not None:
-            shutil.copyfile(out / "model.onnx", models / kept_as(row.key))
-        return head | {
-            "reached": True,
-            **timed(pair, out / "model.onnx"),
-            "validation_percent": file_score(
-                out / "model.onnx", pair.splits.validation, task=CLASSIFICATION
-            ),
-            "test_percent": file_score(out / "model.onnx", pair.splits.test, task=CLASSIFICATION),
-            "wall_s": wall_s,
-            "search_s": search.seconds,
-        }
+            shutil.copyfile(path, models / kept_as(row.key))
+        if can_go_on:
+            shutil.rmtree(base)
+        return body
 
 
 def wanted(networks: list[Network], options: argparse.Namespace) -> Iterator[Row]:

@@ -51,7 +51,7 @@ from edgespiral.prune.scoring.criteria.base import Evidence
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     import numpy as np
     from numpy.typing import NDArray
@@ -114,11 +114,36 @@ class Pair:
         self, ratio: float, round_to: int, *, taylor: bool, isomorphic: bool = False
     ) -> nn.Module:
         """Torch-Pruning's own pruner, one step; `isomorphic` as Fang et al. 2024 rank groups."""
+        left = self.left_by_torch_pruning
+        return self._torch_pruning_step(ratio, round_to, taylor, isomorphic, left)
+
+    @cached_property
+    def left_by_torch_pruning(self) -> frozenset[str]:
+        """Layers that Torch-Pruning is told to leave, by name: those of the outputs.
+
+        It does not follow channels that are padded. Where its cut cannot run, it is told to leave
+        all that can not be cut by our trace, too, such as what ends in sums with padded channels.
+        """
+        layers = {
+            name: module
+            for name, module in self.teacher.named_modules()
+            if isinstance(module, nn.Conv2d | nn.Linear)
+        }
+        outputs = frozenset(name for name, layer in layers.items() if isinstance(layer, nn.Linear))
+        try:
+            self._torch_pruning_step(0.5, 1, False, False, outputs)(self.example)
+        except RuntimeError:
+            cut = {slot.layer for group in self.source.groups for slot in group.producers}
+            return outputs | (layers.keys() - cut)
+        return outputs
+
+    def _torch_pruning_step(
+        self, ratio: float, round_to: int, taylor: bool, isomorphic: bool, left: Collection[str]
+    ) -> nn.Module:
         model = copy.deepcopy(self.teacher).float()
         if taylor:
             for parameter, gradient in zip(model.parameters(), self.gradients, strict=True):
                 parameter.grad = gradient.clone()
-        outputs = [m for m in model.modules() if isinstance(m, nn.Linear)]
         importance = tp.importance.GroupTaylorImportance() if taylor else None
         tp.pruner.BasePruner(
             model,
@@ -129,7 +154,7 @@ class Pair:
             pruning_ratio=ratio,
             max_pruning_ratio=0.9,
             round_to=round_to,
-            ignored_layers=outputs,
+            ignored_layers=[model.get_submodule(name) for name in left],
         ).step()
         model.zero_grad()
         return model

@@ -103,7 +103,7 @@ JOBS = {
     "strings": Job("speech-recognition", "ctc-gru", "transcripts:FOLDER/strings", (30, 10)),
     "clinc": Job("classification", "gru-text", "text:FOLDER/clinc", (8, 4)),
     "banking": Job("classification", "lstm-text", "text:FOLDER/banking?length=32", (10, 4)),
-    "tatoeba": Job("translation", "gru-translation", "translation:FOLDER/tatoeba", (6, 3)),
+    "tatoeba": Job("translation", "gru-translation", "translation:FOLDER/tatoeba", (6, 6)),
     "multi30k": Job("translation", "gru-translation", PARALLEL, (12, 4)),
 }
 

@@ -54,10 +54,10 @@ def _row(option: Option) -> str:
 
 
 def _default_in_a_file(option: Option) -> str:
-    """As a plan file has it: there a switch is true or false."""
-    if option.takes == "switch":
-        return "false" if option.default.startswith("no-") else "true"
-    return option.default or "none"
+    """As a plan file has it: there a switch is true or false, unless a rule settles it."""
+    flag = option.name.replace("_", "-")
+    values = {flag: "true", f"no-{flag}": "false"} if option.takes == "switch" else {}
+    return values.get(option.default, option.default) or "none"
 
 
 def with_rows(page: str, rows: str) -> str:

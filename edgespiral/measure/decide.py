@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from edgespiral.core.errors import MeasurementError, UsageError
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.core.statistics.intervals import Looks, least_count, round_medians, sign_median
-from edgespiral.core.statistics.stats import paired_ratio, summarise, verdict
+from edgespiral.core.statistics.stats import largest_known, paired_ratio, summarise, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -157,6 +157,7 @@ def merged(old: Measurement, new: Measurement) -> Measurement:
             "stats": summarise(rounds_ms),
             "rounds_ms": rounds_ms,
             "warmup_count": old.warmup_count + new.warmup_count,
+            "waited_share": largest_known([old.waited_share, new.waited_share]),
             "fingerprint": old.fingerprint.model_copy(update=ended),
         }
     )

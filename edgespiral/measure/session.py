@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from edgespiral.core.errors import MeasurementError, ModelError
 from edgespiral.core.records.measurement import Measurement
 from edgespiral.core.records.schema import now_utc
-from edgespiral.core.statistics.stats import paired_ratio, summarise, summed
+from edgespiral.core.statistics.stats import largest_known, paired_ratio, summarise, summed
 from edgespiral.core.system.files import writing
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.model_files import (
@@ -37,7 +37,6 @@ from edgespiral.measure.transports.one_at_a_time import alone_on
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
-    from typing import Literal
 
     from edgespiral.core.records.measurement import LayerLatency, Ratio
     from edgespiral.core.records.schema import Precision
@@ -159,6 +158,7 @@ class Session:
             load_ms=math.fsum(loads_ms) if all(loads_ms) else None,
             peak_memory_mib=answer.runtime.peak_memory_mib if is_alone else None,
             cold_start_ms=answer.runtime.cold_start_ms if is_alone else None,
+            waited_share=largest_known(own.waited_share for own in samples),
         )
 
     def prepare(self, models: Sequence[Path]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edgespiral.core.records.measurement import doubts_about
 from edgespiral.report import formats
 
 if TYPE_CHECKING:
@@ -30,7 +31,13 @@ def teacher(baseline: Baseline, metric: Metric, goal: str) -> list[str]:
     """What the teacher is, what is asked for, and what speaks against its figures."""
     latencies = ", ".join(f"{d.measurement.stats.p50_ms:.3g} ms" for d in baseline.devices)
     score = metric.named(baseline.teacher.validation_score)
-    return [f"teacher: {score} on validation, {latencies}; {goal}", *doubts(baseline.doubts)]
+    line = f"teacher: {score} on validation, {latencies}; {goal}"
+    return [
+        line,
+        *doubts(
+            [*baseline.doubts, *doubts_about(device.measurement for device in baseline.devices)]
+        ),
+    ]
 
 
 def doubts(words: Iterable[str]) -> list[str]:
@@ -86,7 +93,11 @@ def turn(done: TurnFinished, baseline: Baseline, metric: Metric, *, has_budget: 
     reached += [str(device.energy) for device in done.devices if device.energy]
     score = f"{metric.named(done.student.validation_score)} on validation"
     what = "budget" if has_budget else "goal"
-    return [f"  {', '.join([score, *reached])}: {what} {done.verdict}"]
+    own_doubts = doubts_about(device.measurement for device in done.devices)
+    return [
+        f"  {', '.join([score, *reached])}: {what} {done.verdict}",
+        *doubts(own_doubts),
+    ]
 
 
 def family(measured: FamilyMeasured) -> list[str]:

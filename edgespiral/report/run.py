@@ -21,7 +21,7 @@ from edgespiral.core.records.events import (
     TurnFinished,
     TurnPlanned,
 )
-from edgespiral.core.records.measurement import Interval, Verdict
+from edgespiral.core.records.measurement import Interval, Verdict, doubts_about
 from edgespiral.core.statistics.stats import verdict
 
 if TYPE_CHECKING:
@@ -124,8 +124,10 @@ class Run:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What speaks against the run's figures, as far as it has come."""
+        measured = (self.baseline, self.best)
         parts = (
             (self.baseline.doubts if self.baseline else ()),
+            doubts_about(own.measurement for event in measured if event for own in event.devices),
             (self.finished.doubts if self.finished else ()),
         )
         return tuple(chain(*parts))

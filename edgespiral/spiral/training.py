@@ -33,7 +33,7 @@ def batch_of(plan: Plan, samples: int) -> int:
     """
     if "batch_size" in plan.model_fields_set:
         return plan.batch_size
-    return fitting_batch(samples, accumulate=plan.accumulate)
+    return fitting_batch(samples, accumulate=plan.accumulate, epochs=plan.epochs)
 
 
 def training_settings(plan: Plan, teacher: nn.Module, samples: int, task: Task) -> TrainSettings:

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -7,6 +10,7 @@ import psutil
 import pytest
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
+from edgespiral.core.records.measurement import MOST_WAITED_SHARE
 from edgespiral.core.system.files import sha256_file
 from edgespiral.measure.completed import Completed
 from edgespiral.measure.profile import TargetProfile
@@ -41,6 +45,34 @@ def test_models_are_measured_in_pairs(
     assert small.stats.count == sum(map(len, small.rounds_ms)) >= 12
     assert small.fingerprint.runtime == "onnxruntime"
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_what_is_measured_on_a_core_that_others_take_is_in_doubt(
+    convolution: Make, profile: TargetProfile
+) -> None:
+    core = min(os.sched_getaffinity(0))
+    alone = changed(profile, "runtime", threads=1, affinity=[core])
+    begun = f"import os; os.sched_setaffinity(0, [{core}]); print(flush=True)"
+    busy = f"{begun}\nwhile True: pass"
+    others = [
+        subprocess.Popen([sys.executable, "-c", busy], stdout=subprocess.PIPE) for _ in range(2)
+    ]
+    try:
+        for other in others:
+            assert other.stdout is not None
+            other.stdout.readline()
+        with Session(alone) as session:
+            [measured] = session.measure([convolution()])
+    finally:
+        for other in others:
+            other.kill()
+            other.communicate()
+    assert measured.waited_share is not None
+    assert measured.waited_share > MOST_WAITED_SHARE
+    [doubt] = measured.doubts
+    assert doubt.startswith("on brief other programs took the core for ")
+    assert measured.model_copy(update={"waited_share": MOST_WAITED_SHARE}).doubts == ()
+    assert measured.model_copy(update={"waited_share": None}).doubts == ()
 
 
 def test_a_time_per_model_is_spread_over_its_rounds(

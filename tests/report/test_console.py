@@ -6,6 +6,7 @@ from example_run import devices, facts, run_records
 from edgespiral.core.records.events import (
     Baseline,
     FamilyMeasured,
+    OnDevice,
     PointExplored,
     PointOutOfReach,
     PrecisionChosen,
@@ -36,11 +37,25 @@ def trial(refused: str | None = None) -> PrecisionTrial:
     )
 
 
+def crowded(devices: tuple[OnDevice, ...]) -> tuple[OnDevice, ...]:
+    """As measured while others took half of the core's time."""
+    return tuple(
+        device.model_copy(
+            update={"measurement": device.measurement.model_copy(update={"waited_share": 0.5})}
+        )
+        for device in devices
+    )
+
+
 def test_the_teacher_is_told_with_what_is_asked_for_and_what_speaks_against_it() -> None:
-    doubted = BASELINE.model_copy(update={"doubts": ("it is too good",)})
+    doubted = BASELINE.model_copy(
+        update={"doubts": ("it is too good",), "devices": crowded(BASELINE.devices)}
+    )
     assert console.teacher(doubted, METRIC, "budget 4 ms") == [
         "teacher: accuracy 90.00 % on validation, 8 ms; budget 4 ms",
         "  warning: it is too good",
+        "  warning: on host-cpu other programs took the core for 50% of the time: latencies are "
+        "too long, and speed-ups too high; stop them, and measure again",
     ]
 
 
@@ -54,6 +69,12 @@ def test_a_turn_is_told_with_all_that_it_is_held_to() -> None:
     [line] = console.turn(SECOND, sized, METRIC, has_budget=False)
     assert line == "  accuracy 88.50 % on validation, 4 ms, 2.00x, 0.5 MiB: goal met"
     twice = BASELINE.model_copy(update={"devices": (*BASELINE.devices, *devices(12.0, 1.0))})
+    [_, warning] = console.turn(
+        FIRST.model_copy(update={"devices": crowded(FIRST.devices)}),
+        *(BASELINE, METRIC),
+        has_budget=True,
+    )
+    assert warning.startswith("  warning: on host-cpu other programs took the core for 50%")
     several = SECOND.model_copy(update={"devices": (*SECOND.devices, *devices(6.0, 2.0))})
     [line] = console.turn(several, twice, METRIC, has_budget=True)
     assert "4 ms, 2.00x on host-cpu, 6 ms, 2.00x on host-cpu" in line

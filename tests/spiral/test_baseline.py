@@ -93,6 +93,11 @@ def test_samples_that_changed_since_the_run_began_are_refused(run, teacher, digi
     assert "run-finished" not in (run / "journal.jsonl").read_text()
 
 
+def doubts_of(result):
+    """What a run doubts, whatever else this machine does while it measures."""
+    return [doubt for doubt in result.doubts if "other programs took the core" not in doubt]
+
+
 def test_samples_that_differ_in_their_last_bits_are_told(run, teacher, digits):
     result = resumed(run, teacher, with_samples(digits, inputs=lambda x: x * (1 + 1e-6))).result
     assert CHANGED in result.doubts
@@ -100,13 +105,13 @@ def test_samples_that_differ_in_their_last_bits_are_told(run, teacher, digits):
 
 def test_a_test_split_that_is_the_validation_split_is_told(run, teacher, digits):
     result = resumed(run, teacher, replace(digits, test=digits.validation)).result
-    assert result.doubts == (SAME_SAMPLES,)
+    assert doubts_of(result) == [SAME_SAMPLES]
 
 
 def test_an_undisturbed_run_has_no_doubts_and_goes_on(run, finished, teacher, digits):
     result = resumed(run, teacher, digits).result
     assert result.files == finished.result.files
-    assert result.doubts == ()
+    assert doubts_of(result) == []
 
 
 @pytest.mark.parametrize("again", [0, 1, -1])
@@ -148,4 +153,4 @@ def test_a_run_is_not_gone_on_with_with_another_recipe(run, teacher, digits):
         resumed(run, teacher, digits)
     # Journals of before do not know it.
     edited(run, 0, lambda record: record.update(recipe_sha256=None))
-    assert resumed(run, teacher, digits).result.doubts == ()
+    assert doubts_of(resumed(run, teacher, digits).result) == []

@@ -14,10 +14,25 @@ from edgespiral.tasks.speech_recognition import SpeechRecognition
 
 @pytest.mark.parametrize(
     ("samples", "batch_size"),
-    [(10_000, 128), (9999, 32), (128, 32), (127, 16), (46, 8), (23, 4), (8, 2), (1, 2)],
+    [
+        (32_000, 128),
+        (31_999, 32),
+        (9999, 32),
+        (128, 32),
+        (127, 16),
+        (46, 8),
+        (23, 4),
+        (8, 2),
+        (1, 2),
+    ],
 )
 def test_few_samples_make_small_batches(samples: int, batch_size: int) -> None:
-    assert batch_of(Plan(speedup=2), samples) == batch_size
+    assert batch_of(Plan(speedup=2, epochs=2), samples) == batch_size
+
+
+def test_few_samples_stay_few_however_often_they_are_trained_on() -> None:
+    assert batch_of(Plan(speedup=2, epochs=100), 9999) == 32
+    assert batch_of(Plan(speedup=2, epochs=100), 10_000) == 128
 
 
 def test_a_batch_that_is_asked_for_stays() -> None:

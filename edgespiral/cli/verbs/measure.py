@@ -282,6 +282,7 @@ def _show(
     measured: Sequence[Measurement],
     verdicts: Sequence[Verdict] | None,
 ) -> None:
+    from edgespiral.core.records.measurement import doubts_about
     from edgespiral.report.formats import ms, parts
 
     console = Terminal()
@@ -291,6 +292,8 @@ def _show(
             console.print(f"{model}: {parts(measurement)}", markup=False)
         if measurement.cold_start_ms is not None:
             console.print(f"cold start: {ms(measurement.cold_start_ms)} ms", markup=False)
+    for doubt in doubts_about(measured):
+        console.print(f"warning: {doubt}", markup=False, style="yellow")
     about = measured[0].fingerprint
     console.print(
         f"{about.device}, {about.runtime} {about.runtime_version}, {about.provider}, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from enum import StrEnum
 from itertools import chain
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -13,10 +13,15 @@ from pydantic import Field, model_validator
 from edgespiral.core.records.exported import OutputParity
 from edgespiral.core.records.schema import Moment, PositiveMs, Printable, Record
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # A figure and what it is reckoned from differ by no more than the order of sums.
 SAME = 1e-6
 # That a device may have.
 MOST_CORES = 2**20
+# Where an inference waits longer, medians of long ones hold that wait, and those of short ones not.
+MOST_WAITED_SHARE = 0.1
 
 
 class Verdict(StrEnum):
@@ -169,7 +174,9 @@ class Measurement(Record):
     `load_ms` is the median time to load it, `peak_memory_mib` what the measuring process had
     resident at most, with the runtime and its interpreter, `cold_start_ms` the time from nothing,
     the runtime not loaded either, to the end of its first inference; None where that is not told,
-    or, for the latter two, other models were loaded beside it.
+    or, for the latter two, other models were loaded beside it. `waited_share` is the share of the
+    time of its samples in which it was ready to run and had no core; of parts that of the part that
+    waited most, of several processes that of the one.
     """
 
     target: str
@@ -183,11 +190,27 @@ class Measurement(Record):
     fingerprint: Fingerprint
     measured_at: Moment
     parts: tuple[PartLatency, ...] = ()
+    waited_share: Annotated[float, Field(ge=0, le=1)] | None = None
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against the latency."""
+        if (self.waited_share or 0.0) <= MOST_WAITED_SHARE:
+            return ()
+        return (
+            f"on {self.target} other programs took the core for {self.waited_share:.0%} of the "
+            "time: latencies are too long, and speed-ups too high; stop them, and measure again",
+        )
 
     @model_validator(mode="after")
     def _figures_are_of_samples(self) -> Self:
         self.stats.require_of(self.rounds_ms)
         return self
+
+
+def doubts_about(measurements: Iterable[Measurement]) -> tuple[str, ...]:
+    """What speaks against the latencies of some models, each doubt once."""
+    return tuple(dict.fromkeys(chain.from_iterable(own.doubts for own in measurements)))
 
 
 class Ratio(Record):

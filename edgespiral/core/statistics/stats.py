@@ -23,7 +23,7 @@ from edgespiral.core.records.measurement import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -110,6 +110,16 @@ def paired_ratio(reference_rounds_ms: Rounds, subject_rounds_ms: Rounds) -> Rati
     return Ratio(
         value=float(np.median(ratios)), ci95=interval, reference_ms=tuple(reference_ms.tolist())
     )
+
+
+def largest_known(values: Iterable[float | None]) -> float | None:
+    """The largest of what is known; None where nothing is.
+
+    Example:
+        >>> largest_known([None, 0.25, 0.5])
+        0.5
+    """
+    return max((value for value in values if value is not None), default=None)
 
 
 def verdict(interval: Interval, budget: float) -> Verdict:

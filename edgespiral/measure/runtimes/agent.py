@@ -95,11 +95,7 @@ class Process:
 
 
 def serve(answer: Callable[[Json], Json]) -> None:
-    """Print the answer to the request in the file that the command names, or what is wrong.
-
-    Args:
-        answer: the document for a request.
-    """
+    """Print the `answer` to the request in the file that the command names, or what is wrong."""
     # A collection would be in the time of the sample that it falls into.
     gc.disable()
     # What a package prints by itself, and leaves in its buffer until the end, is no answer.
@@ -138,23 +134,26 @@ def big_cores(root: Path) -> list[int]:
 
 
 def measure(request: Json, load: Load) -> list[Json]:
-    """Samples of each model, `rounds_ms[round][sample]`, and how long each load took.
+    """Samples of each model, `rounds_ms[round][sample]`, and what loads and waits took in each.
 
-    Every round loads the models anew, in the order in which they then run: where their memory lies
-    changes a latency by several percent, and that of the second lies elsewhere than the first's. So
-    it varies within a measurement, where the interval sees it, and favours no model.
+    Every round loads the models anew, in the order in which they then run: where memory lies, which
+    changes a latency by several percent, then varies where the interval sees it.
 
     Args:
         load: makes a model of its position and the request: it has `index`, `load_ms` and `run`.
     """
     warm = [warmed(model, request["warmup_ms"]) for model in load_all(request, load)]
     counts = [samples_per_round(latency_ms, request) for _, latency_ms in warm]
-    answers: list[Json] = [{"warmup_count": n, "loads_ms": [], "rounds_ms": []} for n, _ in warm]
+    lists, root = ("loads_ms", "rounds_ms", "waits_ms"), Path(request["system_root"])
+    answers: list[Json] = [{"warmup_count": n, **{key: [] for key in lists}} for n, _ in warm]
     for order in orders(len(counts), request["rounds"]):
         models = {index: load(index, request) for index in order}
         for index in order:
             answers[index]["loads_ms"].append(models[index].load_ms)
+            before_ms = waited_ms(root)
             answers[index]["rounds_ms"].append(_take(models[index].run, counts[index]))
+            if before_ms is not None:
+                answers[index]["waits_ms"].append(waited_ms(root) - before_ms)
         del models
         gc.collect()
         gc.freeze()  # What stays, such as all that is imported, is looked at once.
@@ -169,12 +168,7 @@ def measure(request: Json, load: Load) -> list[Json]:
 def profile_runs(
     request: Json, load: Load, take: Callable[[Any, int], object]
 ) -> list[tuple[Any, int]]:
-    """Run each model some times in every round, warm; the models, and how often each ran in one.
-
-    Args:
-        load: as for `measure`.
-        take: runs a model so many times.
-    """
+    """Have `take` run each model some times in every round, warm; the models, and how often."""
     models = load_all(request, load)
     warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
     counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for ms in warm_ms]
@@ -240,6 +234,12 @@ def _block(run: Run, least_ms: float) -> Iterator[float]:
         sample_ms = timed_ms(run)
         spent_ms, count = spent_ms + sample_ms, count + 1
         yield sample_ms
+
+
+def waited_ms(root: Path) -> Any:  # noqa: ANN401
+    """How long this thread was ready to run and had no core, by now; None where Linux is not."""
+    counters = re.fullmatch(r"\d+ (\d+) \d+", _text(root / "proc/thread-self/schedstat") or "")
+    return int(counters[1]) / 1e6 if counters else None
 
 
 def samples_per_round(latency_ms: float, request: Json) -> int:

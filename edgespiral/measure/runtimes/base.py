@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -164,14 +165,23 @@ class Spent(Record):
 class Samples(Record):
     """One model's samples, `rounds_ms[round][sample]`, and the time that it took to load each.
 
-    Where energy was asked for there is that too, or why it is not known.
+    Where energy was asked for there is that too, or why it is not known. `waits_ms` is how long its
+    thread waited for a core in each round; empty where the system does not tell.
     """
 
     warmup_count: int = Field(ge=0, le=1_000_000_000)
     loads_ms: tuple[Latency, ...] = ()
     rounds_ms: tuple[tuple[Latency, ...], ...]
+    waits_ms: tuple[Amount, ...] = ()
     energy: Spent | None = None
     energy_refused: Words | None = None
+
+    @property
+    def waited_share(self) -> float | None:
+        """The share of the time of all samples in which it waited for a core, if that is known."""
+        if not self.waits_ms:
+            return None
+        return min(1.0, math.fsum(self.waits_ms) / math.fsum(map(math.fsum, self.rounds_ms)))
 
 
 class Built(Record):

@@ -20,7 +20,7 @@ from edgespiral.spiral.plan import goals
 from edgespiral.spiral.plan.cutting_fields import CuttingFields
 from edgespiral.spiral.plan.field import CUTTING, plan_field
 from edgespiral.spiral.plan.subject_fields import SubjectFields
-from edgespiral.spiral.plan.training_fields import TrainingFields
+from edgespiral.spiral.plan.training_fields import VIEWS_FROM_EPOCHS, TrainingFields
 from edgespiral.spiral.plan.values import File, Texts
 
 
@@ -122,6 +122,11 @@ class Plan(TrainingFields, CuttingFields, SubjectFields, Record):
     def is_by_layers(self) -> bool:
         """Whether cuts are shared out by what single layers cost, which a runtime must tell."""
         return self.allocation == "latency"
+
+    @property
+    def shows_views(self) -> bool:
+        """Whether students see random views: as is asked, or by how many passes they get."""
+        return self.epochs >= VIEWS_FROM_EPOCHS if self.augment is None else self.augment
 
     def budget_of(self, target: str) -> dict[str, float]:
         """The latency that `target` is to reach, by its kind; empty where none is asked for."""

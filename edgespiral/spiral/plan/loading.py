@@ -79,7 +79,8 @@ def plan_sha256(plan: Plan) -> str:
 
     Where files lie is left out, as a journal holds the hash of the weights themselves, and so is
     what checks a result and does not change it. A field that runs of before did not know counts
-    where it is not at its default, so that these go on.
+    where it is not at its default, so that these go on. What samples are shown as counts as what
+    it comes to.
     """
     fields = type(plan).model_fields
     left_out = {
@@ -88,7 +89,8 @@ def plan_sha256(plan: Plan) -> str:
         if not said_of(field).get(COUNTS, True)
         or (name not in HASHED_AT_DEFAULT and getattr(plan, name) == field.default)
     }
-    return hashlib.sha256(plan.model_dump_json(exclude=left_out).encode()).hexdigest()
+    settled = plan.model_copy(update={"augment": plan.shows_views})
+    return hashlib.sha256(settled.model_dump_json(exclude=left_out).encode()).hexdigest()
 
 
 def _place(key: str, config: Path | None, flags: Mapping[str, object]) -> str:

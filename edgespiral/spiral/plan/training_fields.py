@@ -12,6 +12,9 @@ from edgespiral.prune.engines import AUTO
 from edgespiral.spiral.plan.field import DISTILLATION, plan_field
 from edgespiral.spiral.plan.values import Devices, Name, NotNegative, OptimizerName, Positive, Texts
 
+# Passes from which random views of the samples are worth more than the samples (docs/training.md).
+VIEWS_FROM_EPOCHS = 20.0
+
 
 class TrainingFields(Record):
     """How, on what, and for how long each student learns from its teachers."""
@@ -149,10 +152,12 @@ class TrainingFields(Record):
         shown="EdgeSpiral's",
         group=DISTILLATION,
     )
-    augment: bool = plan_field(
-        False,
-        "Show students random views of the training samples, as their teacher had.",
-        pages="[training.md](training.md#what-helps-a-cut-network)",
+    augment: bool | None = plan_field(
+        None,
+        "Show students random views of the training samples, as their teacher had, or the samples "
+        "as they are stored.",
+        pages="[training.md](training.md#samples-as-they-are-stored)",
+        shown=f"views from {VIEWS_FROM_EPOCHS:g} epochs on",
         group=DISTILLATION,
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = plan_field(

@@ -39,11 +39,6 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 
-# Passes after which views were worth more than stored samples (docs/training.md).
-MANY_EPOCHS = 20.0
-VIEWS = "--augment, random views of the samples, may teach more than the samples as they are stored"
-
-
 def shared_multiple(sparsity: Sparsity, profiles: Sequence[TargetProfile]) -> int:
     """The step of channels that suits every device."""
     return math.lcm(
@@ -60,10 +55,9 @@ def fitted(
         DataError: the data are not what the task takes.
         ModelError: as `accepted`.
     """
-    may_miss_views = "augment" not in plan.model_fields_set and _has_views(splits.train)
-    if may_miss_views and plan.epochs >= MANY_EPOCHS:
-        listener.say(f"  {plan.epochs:g} epochs are many: {VIEWS}")
-    task, splits = task.fitted(splits if plan.augment else splits.unaugmented())
+    task, splits = task.fitted(splits if plan.shows_views else splits.unaugmented())
+    if plan.augment is None and plan.shows_views and _has_views(splits.train):
+        listener.say(f"  {plan.epochs:g} epochs are many: students see random views of the samples")
     splits = watched(splits, task.target_problem)
     if splits.is_labelled:
         task.check_data(splits)
@@ -73,8 +67,8 @@ def fitted(
     batch_size = batch_of(plan, samples)
     check(splits, batch_size)
     is_asked = "batch_size" in plan.model_fields_set
-    few = None if is_asked else few_samples(samples, batch_size, accumulate=plan.accumulate)
-    if few:
+    few = few_samples(samples, batch_size, accumulate=plan.accumulate, epochs=plan.epochs)
+    if few and not is_asked:
         listener.say(f"  {few}")
     for note in splits.notes:
         listener.say(f"  {note}")

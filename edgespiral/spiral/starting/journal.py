@@ -61,7 +61,7 @@ def begun_journal(
     _require_alone(path)
     events = journal.read()
     started = RunStarted(
-        plan=json.loads(plan.model_dump_json(exclude={"out"})),
+        plan=_as_asked(plan),
         plan_sha256=plan_sha256(plan),
         teacher_sha256=weights_sha256(teacher.model),
         teacher_model_sha256=weights_sha256(other_teacher) if other_teacher is not None else None,
@@ -85,6 +85,12 @@ def begun_journal(
             hint="go on with --resume, or choose another --out",
         )
     return journal
+
+
+def _as_asked(plan: Plan) -> dict[str, object]:
+    """All fields of a plan, with what those come to that it leaves open and a rule settles."""
+    fields: dict[str, object] = json.loads(plan.model_dump_json(exclude={"out"}))
+    return fields | {"augment": plan.shows_views}
 
 
 def _require_alone(path: Path) -> None:

@@ -139,7 +139,7 @@ def _rehearsed(
         validation=len(splits.validation),
         test=len(splits.test),
         steps=steps * turns if plan.is_quality_goal else steps,
-        keeps_outputs=plan.epochs > 1 and not plan.augment,
+        keeps_outputs=plan.epochs > 1 and not plan.shows_views,
         scored=_scored(teacher, splits, plan.epochs, plan.seed),
         compared=compared if plan.allocation == "latency" else 0,
         slowest_ms=max(teacher_ms),

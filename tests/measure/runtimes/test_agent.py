@@ -54,7 +54,7 @@ def test_orders_are_the_same_every_time_and_mixed() -> None:
     assert len({tuple(order) for order in taken}) == 6
 
 
-def test_every_round_loads_in_the_order_in_which_it_runs() -> None:
+def test_every_round_loads_in_the_order_in_which_it_runs(tmp_path: Path) -> None:
     loads: list[int] = []
 
     class Model:
@@ -68,12 +68,21 @@ def test_every_round_loads_in_the_order_in_which_it_runs() -> None:
             sum(range(100))
 
     sizes = {"warmup_ms": 1, "round_ms": 1, "min_round_samples": 3, "max_round_samples": 5}
-    answers = agent.measure({"models": [0, 1], "rounds": 5, **sizes}, Model)
+    counters = tmp_path / "proc" / "thread-self" / "schedstat"
+    counters.parent.mkdir(parents=True)
+    counters.write_text("7000 2500000 3\n")
+    request = {"models": [0, 1], "rounds": 5, "system_root": str(tmp_path), **sizes}
+    answers = agent.measure(request, Model)
+    assert agent.waited_ms(tmp_path) == 2.5
+    assert [answer["waits_ms"] for answer in answers] == [[0.0] * 5] * 2
     assert [len(answer["rounds_ms"]) for answer in answers] == [5, 5]
     warm_up, rounds = loads[:2], loads[2:]
     assert warm_up == [0, 1]
     assert rounds == [index for order in agent.orders(2, 5) for index in order]
     assert rounds != [0, 1] * 5
+
+    counters.write_text("not counted here")
+    assert [answer["waits_ms"] for answer in agent.measure(request, Model)] == [[], []]
 
 
 def test_a_run_as_long_as_ten_warm_ups_warms_a_model_by_itself() -> None:

@@ -11,8 +11,8 @@ from edgespiral.data import load
 from edgespiral.measure.profile import load_profile
 from edgespiral.models import load_model_for
 from edgespiral.spiral.plan import Plan
+from edgespiral.spiral.plan.training_fields import VIEWS_FROM_EPOCHS
 from edgespiral.spiral.starting.fitting import (
-    MANY_EPOCHS,
     check_cuts,
     fitted,
     require_drop,
@@ -50,20 +50,20 @@ def test_groups_too_narrow_to_cut_are_named_and_nothing_to_cut_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("epochs", "said"), [(MANY_EPOCHS - 1, False), (MANY_EPOCHS, True)], ids=["few", "many"]
+    ("epochs", "shown"), [(VIEWS_FROM_EPOCHS - 1, False), (VIEWS_FROM_EPOCHS, True)]
 )
-def test_of_many_passes_a_line_says_that_views_may_teach_more(
-    digits_plan: Plan, heard: Any, epochs: float, said: bool
+def test_students_of_many_passes_see_random_views_and_a_line_says_so(
+    digits_plan: Plan, heard: Any, epochs: float, shown: bool
 ) -> None:
-    splits = load("digits")
-    plan = Plan(**{**digits_plan.model_dump(exclude_unset=True), "epochs": epochs})
+    plan, splits = digits_plan.model_copy(update={"epochs": epochs}), load("digits")
     model = load_model_for(splits, plan.model)
-    _, shown, _ = fitted(plan, model, splits, CLASSIFICATION, heard)
-    assert any("--augment, random views" in line for line in heard.lines) is said
-    assert shown.train.order(0) is not None
+    _, seen, _ = fitted(plan, model, splits, CLASSIFICATION, heard)
+    assert (seen.train.order(0) is None) is shown
+    assert any("students see random views" in line for line in heard.lines) is shown
     # Not where there are none to be seen, and not where it was said what is wanted.
-    asked = Plan(**{**plan.model_dump(exclude_unset=True), "augment": False})
+    asked = plan.model_copy(update={"augment": False})
     for other, given in ((splits.unaugmented(), plan), (splits, asked)):
         heard.lines.clear()
-        fitted(given, model, other, CLASSIFICATION, heard)
-        assert not any("--augment" in line for line in heard.lines)
+        _, stored, _ = fitted(given, model, other, CLASSIFICATION, heard)
+        assert stored.train.order(0) is not None
+        assert not any("random views" in line for line in heard.lines)
