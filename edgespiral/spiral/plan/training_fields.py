@@ -37,7 +37,7 @@ class TrainingFields(Record):
     temperature: Positive = plan_field(
         4.0,
         "Softens the outputs of both nets in the distillation loss.",
-        shown="4.0, 1.0 for speech recognition",
+        shown="4.0, 1.0 for speech recognition and translation",
         group=DISTILLATION,
     )
     alpha: Annotated[float, Field(ge=0, le=1)] = plan_field(

@@ -58,7 +58,8 @@ class Translation(Task):
     counted: ClassVar[str] = "words"  # type: ignore[misc]
     output_name: ClassVar[str] = "logits"  # type: ignore[misc]
     part_names: ClassVar[tuple[str, ...]] = (ENCODER, STEP)  # type: ignore[misc]
-    # What a teacher says of all other words of a vocabulary is not worth learning (docs/tasks.md).
+    # What a teacher says of all other words of a vocabulary is not worth learning
+    # (docs/tasks/translation.md).
     temperature: ClassVar[float] = 1.0  # type: ignore[misc]
 
     @property
