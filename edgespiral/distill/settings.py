@@ -19,8 +19,8 @@ DISTILLATION_WARMUP = 0.1
 # Batches that an epoch has at least, where nothing else is asked for, and samples of the least one.
 LEAST_BATCHES, LEAST_BATCH = 4, 2
 BATCH, BATCH_OF_SMALL_SETS, SMALL_SET = 128, 32, 10_000
-# Of usual batches, in a training that is better made of smaller ones (docs/training.md).
-FEW_STEPS = 500
+# Of usual batches: in so few AdamW gains by smaller ones, and SGD loses (docs/training.md).
+FEW_STEPS = 1000
 # How a training is computed, of which no checkpoint is.
 MEANS = frozenset({"compiles", "shards_teachers"})
 # Fields that came later: checkpoints of before, which lack them, go on where they are not set.
@@ -265,26 +265,38 @@ def steps_of(settings: TrainSettings, samples: int) -> int:
     return max(1, round(settings.epochs * per_epoch))
 
 
-def usual_batch(samples: int, *, accumulate: int = 1, epochs: float = math.inf) -> int:
+def is_short(samples: int, epochs: float, optimizer: str) -> bool:
+    """Whether a training is better made of smaller batches: of few steps by AdamW, it is.
+
+    Args:
+        samples: how many there are to train on.
+        epochs: how often.
+        optimizer: by name.
+
+    Example:
+        >>> is_short(15_000, 4, "adamw"), is_short(15_000, 10, "adamw"), is_short(15_000, 4, "sgd")
+        (True, False, False)
+    """
+    return optimizer == "adamw" and samples * epochs < FEW_STEPS * BATCH
+
+
+def usual_batch(samples: int, *, accumulate: int = 1, short: bool = False) -> int:
     """How many samples are a batch where nobody says and there are enough to fill some.
 
     Args:
         samples: how many there are to train on.
         accumulate: in how many parts a batch goes through the model.
-        epochs: how often they are trained on, where that is known.
+        short: as `is_short` says.
 
     Example:
         >>> usual_batch(60_000), usual_batch(1500), usual_batch(1500, accumulate=32)
         (128, 32, 128)
-        >>> usual_batch(15_000, epochs=4), usual_batch(15_000, epochs=5)
-        (32, 128)
     """
-    has_few = samples < SMALL_SET or samples * epochs < FEW_STEPS * BATCH
     fills_parts = LEAST_BATCH * accumulate <= BATCH_OF_SMALL_SETS
-    return BATCH_OF_SMALL_SETS if has_few and fills_parts else BATCH
+    return BATCH_OF_SMALL_SETS if (samples < SMALL_SET or short) and fills_parts else BATCH
 
 
-def fitting_batch(samples: int, *, accumulate: int = 1, epochs: float = math.inf) -> int:
+def fitting_batch(samples: int, *, accumulate: int = 1, short: bool = False) -> int:
     """How many of `samples` are a batch where nobody says: the usual one, or less of very few.
 
     It is halved until they fill some batches, so that an epoch is more than a step.
@@ -292,20 +304,20 @@ def fitting_batch(samples: int, *, accumulate: int = 1, epochs: float = math.inf
     Args:
         samples: how many there are to train on.
         accumulate: in how many parts a batch goes through the model.
-        epochs: as for `usual_batch`.
+        short: as `is_short` says.
 
     Example:
         >>> fitting_batch(60_000), fitting_batch(1500), fitting_batch(46)
         (128, 32, 8)
     """
-    size = usual_batch(samples, accumulate=accumulate, epochs=epochs)
+    size = usual_batch(samples, accumulate=accumulate, short=short)
     while samples < LEAST_BATCHES * size and size % (2 * LEAST_BATCH * accumulate) == 0:
         size //= 2
     return size
 
 
 def few_samples(
-    samples: int, batch_size: int, *, accumulate: int = 1, epochs: float = math.inf
+    samples: int, batch_size: int, *, accumulate: int = 1, short: bool = False
 ) -> str | None:
     """That the batch is small because the samples are few; None where it is the usual one.
 
@@ -313,13 +325,13 @@ def few_samples(
         samples: how many there are to train on.
         batch_size: as `fitting_batch` has it.
         accumulate: in how many parts a batch goes through the model.
-        epochs: as for `usual_batch`.
+        short: as `is_short` says.
 
     Example:
         >>> few_samples(46, 8), few_samples(1500, 32)
         ('46 training samples are few: 8 a step, where nothing else is asked', None)
     """
-    if batch_size >= usual_batch(samples, accumulate=accumulate, epochs=epochs):
+    if batch_size >= usual_batch(samples, accumulate=accumulate, short=short):
         return None
     return f"{samples} training samples are few: {batch_size} a step, where nothing else is asked"
 

@@ -10,7 +10,7 @@ from edgespiral.core.option import flag
 from edgespiral.distill.optimizers import check_freezing, named_optimizer
 from edgespiral.distill.own_training import TrainingStep
 from edgespiral.distill.parallel.world import present
-from edgespiral.distill.settings import TrainSettings, fitting_batch, precision_of
+from edgespiral.distill.settings import TrainSettings, fitting_batch, is_short, precision_of
 from edgespiral.prune.scoring.criteria import CRITERIA
 
 if TYPE_CHECKING:
@@ -21,19 +21,32 @@ if TYPE_CHECKING:
     from edgespiral.tasks.base import Task
 
 
-def batch_of(plan: Plan, samples: int) -> int:
+def batch_of(plan: Plan, samples: int, model: nn.Module) -> int:
     """How many samples are a batch of `samples` to train on.
 
     It is what the plan says; where the plan says nothing, what suits so many samples.
 
+    Args:
+        plan: of the run.
+        samples: how many there are to train on.
+        model: by whose layers the optimizer is chosen.
+
     Example:
+        >>> from torch import nn
         >>> from edgespiral import Plan
-        >>> batch_of(Plan(model="net.py:net", data="folder:photos", speedup=2), 46)
+        >>> batch_of(Plan(model="net.py:net", data="folder:photos", speedup=2), 46, nn.Identity())
         8
     """
     if "batch_size" in plan.model_fields_set:
         return plan.batch_size
-    return fitting_batch(samples, accumulate=plan.accumulate, epochs=plan.epochs)
+    return fitting_batch(
+        samples, accumulate=plan.accumulate, short=is_short_run(plan, samples, model)
+    )
+
+
+def is_short_run(plan: Plan, samples: int, model: nn.Module) -> bool:
+    """Whether a student's training is better made of smaller batches than usual ones."""
+    return is_short(samples, plan.epochs, named_optimizer(plan.optimizer, model).name)
 
 
 def training_settings(plan: Plan, teacher: nn.Module, samples: int, task: Task) -> TrainSettings:
@@ -51,7 +64,7 @@ def training_settings(plan: Plan, teacher: nn.Module, samples: int, task: Task) 
     is_stated = "temperature" in plan.model_fields_set
     settings = TrainSettings.for_distillation(
         epochs=plan.epochs,
-        batch_size=batch_of(plan, samples),
+        batch_size=batch_of(plan, samples, teacher),
         learning_rate=plan.learning_rate,
         temperature=plan.temperature if is_stated else task.temperature,
         alpha=plan.alpha,

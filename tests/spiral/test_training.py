@@ -11,38 +11,32 @@ from edgespiral.tasks.base import Task
 from edgespiral.tasks.classification import CLASSIFICATION
 from edgespiral.tasks.speech_recognition import SpeechRecognition
 
+CONVOLUTION = nn.Conv2d(3, 8, 3)
+
 
 @pytest.mark.parametrize(
     ("samples", "batch_size"),
-    [
-        (32_000, 128),
-        (31_999, 32),
-        (9999, 32),
-        (128, 32),
-        (127, 16),
-        (46, 8),
-        (23, 4),
-        (8, 2),
-        (1, 2),
-    ],
+    [(10_000, 128), (9999, 32), (128, 32), (127, 16), (46, 8), (23, 4), (8, 2), (1, 2)],
 )
 def test_few_samples_make_small_batches(samples: int, batch_size: int) -> None:
-    assert batch_of(Plan(speedup=2, epochs=2), samples) == batch_size
+    assert batch_of(Plan(speedup=2), samples, CONVOLUTION) == batch_size
 
 
-def test_few_samples_stay_few_however_often_they_are_trained_on() -> None:
-    assert batch_of(Plan(speedup=2, epochs=100), 9999) == 32
-    assert batch_of(Plan(speedup=2, epochs=100), 10_000) == 128
+@pytest.mark.parametrize(("epochs", "batch_size"), [(8, 32), (8.5, 128)])
+def test_short_trainings_by_adamw_are_of_small_batches(epochs: float, batch_size: int) -> None:
+    plan = Plan(speedup=2, epochs=epochs)
+    assert batch_of(plan, 15_500, nn.LSTM(4, 4)) == batch_size
+    assert batch_of(plan, 15_500, CONVOLUTION) == 128
 
 
 def test_a_batch_that_is_asked_for_stays() -> None:
-    assert batch_of(Plan(speedup=2, batch_size=128), 46) == 128
-    assert batch_of(Plan(speedup=2, batch_size=96), 46) == 96
+    assert batch_of(Plan(speedup=2, batch_size=128), 46, CONVOLUTION) == 128
+    assert batch_of(Plan(speedup=2, batch_size=96), 46, CONVOLUTION) == 96
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 8, 3])
 def test_parts_of_a_small_batch_are_whole(accumulate: int) -> None:
-    size = batch_of(Plan(speedup=2, accumulate=accumulate), 5)
+    size = batch_of(Plan(speedup=2, accumulate=accumulate), 5, CONVOLUTION)
     assert size % accumulate == 0 or accumulate == 3
     assert size >= 2 * accumulate
 

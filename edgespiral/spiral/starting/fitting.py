@@ -22,7 +22,7 @@ from edgespiral.spiral.inspecting import share_lines
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.student.sparsity import planned_multiple
 from edgespiral.spiral.student.unlabelled import taught_by
-from edgespiral.spiral.training import batch_of
+from edgespiral.spiral.training import batch_of, is_short_run
 from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
@@ -64,10 +64,11 @@ def fitted(
     if plan.vocabulary == "data":
         model, splits = with_used_tokens(model, splits)
     samples = len(splits.train)
-    batch_size = batch_of(plan, samples)
+    batch_size = batch_of(plan, samples, model)
     check(splits, batch_size)
     is_asked = "batch_size" in plan.model_fields_set
-    few = few_samples(samples, batch_size, accumulate=plan.accumulate, epochs=plan.epochs)
+    short = is_short_run(plan, samples, model)
+    few = few_samples(samples, batch_size, accumulate=plan.accumulate, short=short)
     if few and not is_asked:
         listener.say(f"  {few}")
     for note in splits.notes:

@@ -63,7 +63,8 @@ def agree(plan: Plan, model: nn.Module, splits: DataSplits) -> None:
         _await_agreement(world, own)
         return
     try:
-        require_shares(batch_of(plan, len(splits.train)), plan.accumulate, world.size)
+        size = batch_of(plan, len(splits.train), model)
+        require_shares(size, plan.accumulate, world.size)
         for rank in range(1, world.size):
             _require_same(own, json.loads(world.wait(OF.format(rank))), rank)
     except EdgeSpiralError as error:
@@ -99,7 +100,7 @@ def _facts(plan: Plan, model: nn.Module, splits: DataSplits) -> dict[str, str]:
     facts |= {"plan": plan_sha256(plan), "weights of the model": weights_sha256(model)}
     facts["number of training samples"] = str(len(splits.train))
     facts[f"{DATA} (samples or labels)"] = _digest(_spread(splits.train))
-    size = batch_of(plan, len(splits.train))
+    size = batch_of(plan, len(splits.train), model)
     first = splits.train.epoch(batch_size=size, seed=plan.seed)
     facts[f"{DATA} (batches for one seed)"] = _digest(islice(first, 1))
     return facts
