@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -34,10 +36,11 @@ class OwnStep(TrainingStep):
 def search(teacher, digits, tmp_path):
     """Makes the search for the rate of a small student of digits."""
 
-    def make(*, epochs=EPOCHS, batch_size=32, **parts):
+    def make(*, epochs=EPOCHS, batch_size=32, optimizer="sgd", **parts):
         torch.manual_seed(0)
         student = build("resnet8", classes=10, input_shape=digits.input_shape)
-        settings = TrainSettings(epochs=epochs, batch_size=batch_size, learning_rate=0.1, seed=5)
+        usual = TrainSettings(epochs=epochs, batch_size=batch_size, learning_rate=0.1, seed=5)
+        settings = replace(usual, optimizer=optimizer)
         distiller = Distiller(
             digits.unaugmented(), CLASSIFICATION, Silent(), teacher, "original", settings, tmp_path,
             **parts,
@@ -147,6 +150,21 @@ def test_the_best_factor_is_taken_and_the_reason_told(search, short, long, facto
     found = known(search(), short, long)
     assert found.rate == pytest.approx(factor * expected_rate("sgd", STEPS))
     assert reason in found.reason
+
+
+@pytest.mark.parametrize(("loss", "factor"), [(0.89, 1.0), (0.87, 2.0)])
+def test_a_higher_rate_of_adamw_s_is_to_be_clearly_better(search, loss, factor):
+    by_adamw = search(optimizer="adamw")
+    rate = partial(expected_rate, "adamw", width=width_of(by_adamw.student))
+    losses = {1 / 3: 2.0, 1.0: 1.0, 2.0: loss}
+    by_adamw.path.write_text(
+        json.dumps(
+            {f"{f * rate(n):.6g} {n}": own for f, own in losses.items() for n in (SHORT, LONG)}
+        )
+    )
+    found = by_adamw.run()
+    assert [trial.factor for trial in found.tried[:3]] == [1 / 3, 1.0, 2.0]
+    assert found.rate == pytest.approx(factor * rate(STEPS))
 
 
 def test_a_rate_that_diverges_is_out(search):
