@@ -39,14 +39,9 @@ def batch_of(plan: Plan, samples: int, model: nn.Module) -> int:
     """
     if "batch_size" in plan.model_fields_set:
         return plan.batch_size
-    return fitting_batch(
-        samples, accumulate=plan.accumulate, short=is_short_run(plan, samples, model)
-    )
-
-
-def is_short_run(plan: Plan, samples: int, model: nn.Module) -> bool:
-    """Whether a student's training is better made of smaller batches than usual ones."""
-    return is_short(samples, plan.epochs, named_optimizer(plan.optimizer, model).name)
+    optimizer = named_optimizer(plan.optimizer, model).name
+    short = is_short(samples, plan.epochs, optimizer)
+    return fitting_batch(samples, accumulate=plan.accumulate, short=short)
 
 
 def training_settings(plan: Plan, teacher: nn.Module, samples: int, task: Task) -> TrainSettings:

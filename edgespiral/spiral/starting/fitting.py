@@ -10,7 +10,8 @@ from edgespiral.core.errors import UsageError, first_few
 from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data import check
 from edgespiral.data.guard import watched
-from edgespiral.distill.settings import few_samples
+from edgespiral.distill.optimizers import named_optimizer
+from edgespiral.distill.settings import few_samples, is_short
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_answers
@@ -22,7 +23,7 @@ from edgespiral.spiral.inspecting import share_lines
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.student.sparsity import planned_multiple
 from edgespiral.spiral.student.unlabelled import taught_by
-from edgespiral.spiral.training import batch_of, is_short_run
+from edgespiral.spiral.training import batch_of
 from edgespiral.spiral.vocabulary import with_used_tokens
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def fitted(
     batch_size = batch_of(plan, samples, model)
     check(splits, batch_size)
     is_asked = "batch_size" in plan.model_fields_set
-    short = is_short_run(plan, samples, model)
+    short = is_short(samples, plan.epochs, named_optimizer(plan.optimizer, model).name)
     few = few_samples(samples, batch_size, accumulate=plan.accumulate, short=short)
     if few and not is_asked:
         listener.say(f"  {few}")

@@ -61,7 +61,8 @@ def begun_journal(
     _require_alone(path)
     events = journal.read()
     started = RunStarted(
-        plan=_as_asked(plan),
+        # With what a rule makes of fields that the plan leaves open.
+        plan=json.loads(plan.model_dump_json(exclude={"out"})) | {"augment": plan.shows_views},
         plan_sha256=plan_sha256(plan),
         teacher_sha256=weights_sha256(teacher.model),
         teacher_model_sha256=weights_sha256(other_teacher) if other_teacher is not None else None,
@@ -85,12 +86,6 @@ def begun_journal(
             hint="go on with --resume, or choose another --out",
         )
     return journal
-
-
-def _as_asked(plan: Plan) -> dict[str, object]:
-    """All fields of a plan, with what those come to that it leaves open and a rule settles."""
-    fields: dict[str, object] = json.loads(plan.model_dump_json(exclude={"out"}))
-    return fields | {"augment": plan.shows_views}
 
 
 def _require_alone(path: Path) -> None:
