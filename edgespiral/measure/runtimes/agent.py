@@ -237,8 +237,8 @@ def _block(run: Run, least_ms: float) -> Iterator[float]:
 
 
 def waited_ms(root: Path) -> Any:  # noqa: ANN401
-    """How long this thread was ready to run and had no core, by now; None where Linux is not."""
-    counters = re.fullmatch(r"\d+ (\d+) \d+", _text(root / "proc/thread-self/schedstat") or "")
+    """How long this thread was ready to run and had no core, by now; None where nobody counts."""
+    counters = re.fullmatch(r"[1-9]\d* (\d+) \d+", _text(root / "proc/thread-self/schedstat") or "")
     return int(counters[1]) / 1e6 if counters else None
 
 
