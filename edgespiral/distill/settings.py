@@ -316,22 +316,19 @@ def fitting_batch(samples: int, *, accumulate: int = 1, short: bool = False) -> 
     return size
 
 
-def few_samples(
-    samples: int, batch_size: int, *, accumulate: int = 1, short: bool = False
-) -> str | None:
+def few_samples(samples: int, batch_size: int, *, accumulate: int = 1) -> str | None:
     """That the batch is small because the samples are few; None where it is the usual one.
 
     Args:
         samples: how many there are to train on.
         batch_size: as `fitting_batch` has it.
         accumulate: in how many parts a batch goes through the model.
-        short: as `is_short` says.
 
     Example:
         >>> few_samples(46, 8), few_samples(1500, 32)
         ('46 training samples are few: 8 a step, where nothing else is asked', None)
     """
-    if batch_size >= usual_batch(samples, accumulate=accumulate, short=short):
+    if samples >= SMALL_SET or batch_size >= usual_batch(samples, accumulate=accumulate):
         return None
     return f"{samples} training samples are few: {batch_size} a step, where nothing else is asked"
 

@@ -10,8 +10,7 @@ from edgespiral.core.errors import UsageError, first_few
 from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data import check
 from edgespiral.data.guard import watched
-from edgespiral.distill.optimizers import named_optimizer
-from edgespiral.distill.settings import few_samples, is_short
+from edgespiral.distill.settings import few_samples
 from edgespiral.models.accept import folded, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_answers
@@ -68,8 +67,7 @@ def fitted(
     batch_size = batch_of(plan, samples, model)
     check(splits, batch_size)
     is_asked = "batch_size" in plan.model_fields_set
-    short = is_short(samples, plan.epochs, named_optimizer(plan.optimizer, model).name)
-    few = few_samples(samples, batch_size, accumulate=plan.accumulate, short=short)
+    few = few_samples(samples, batch_size, accumulate=plan.accumulate)
     if few and not is_asked:
         listener.say(f"  {few}")
     for note in splits.notes:

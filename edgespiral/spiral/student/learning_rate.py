@@ -178,11 +178,11 @@ class RateSearch:
         with self.distiller.listener.steps("trying learning rates") as advance:
             for factor in self.factors:
                 tried[factor, length] = self._try(bench, factor, length)
-                advance(len(tried), len(FACTORS) + FINALISTS, "")
+                advance(len(tried), len(self.factors) + FINALISTS, "")
             finalists = sorted(self.factors, key=lambda factor: _loss(tried[factor, length]))
             for factor in finalists[:FINALISTS]:
                 tried[factor, 2 * length] = self._try(bench, factor, 2 * length)
-                advance(len(tried), len(FACTORS) + FINALISTS, "")
+                advance(len(tried), len(self.factors) + FINALISTS, "")
         return tried
 
     def _try(self, bench: _Bench, factor: float, steps: int) -> TriedRate:
