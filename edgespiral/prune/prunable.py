@@ -113,15 +113,16 @@ class PrunableModel:
         branches = find_branches(survey.model, groups, example)
         return cls(survey.model, groups, branches, example, found_by, survey.uncuttable)
 
-    def without(self, widths: Mapping[str, int]) -> PrunableModel:
-        """The model less the branches whose groups have width 0."""
+    def without(self, widths: Mapping[str, int]) -> GroupSurvey:
+        """The model less the branches whose groups have width 0, and the groups that are left."""
         gone = dropped(self.branches, widths)
         if not gone:
-            return self
+            return GroupSurvey(self.model, self.groups)
         smaller = drop(self.model, gone)
         survey = self.quick_engine.find_groups(smaller, self.example, proven=False)
-        survey = survey or GroupSurvey(smaller, [])
-        return PrunableModel._of(survey, self.example, self.groups, self.found_by)
+        if survey is None:
+            return GroupSurvey(smaller, [])
+        return GroupSurvey(survey.model, renamed(survey.groups, self.groups))
 
     def candidate(self, widths: Mapping[str, int]) -> GraphModule:
         """An untrained stand-in of the given widths: right in shape, arbitrary in weights.
@@ -131,7 +132,7 @@ class PrunableModel:
         """
         rest = self.without(widths)
         kept_channels = {group.name: _spread(group, widths[group.name]) for group in rest.groups}
-        smaller = rest.quick_engine.cut(rest.model, rest.example, rest.groups, kept_channels)
+        smaller = self.quick_engine.cut(rest.model, self.example, rest.groups, kept_channels)
         _leave_identity(smaller)
         return smaller
 
@@ -216,7 +217,7 @@ def cut_to(
     failures = []
     for engine in engines(source, pruner):
         try:
-            smaller = engine.cut(rest.model, rest.example, rest.groups, kept_channels)
+            smaller = engine.cut(rest.model, source.example, rest.groups, kept_channels)
             difference = check_cut(source.model, smaller, source.example, removal)
         except ModelError as error:
             failures.append(f"{engine.name}: {error}")

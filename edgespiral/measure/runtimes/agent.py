@@ -38,8 +38,9 @@ LONGEST_WARMUP = 10
 BLOCKS_PER_WARMUP = 4
 LEAST_BLOCK_SAMPLES = 3
 PROFILED_RUNS = 10
-# The first runs after loading are slower by a third: memory is first touched.
-LEAST_SETTLING_RUNS, MOST_SETTLING_RUNS = 2, 3
+# The first runs after loading are slower by a third, as memory is first touched; of a slow model,
+# whose rounds have few samples, by nothing that is seen.
+LEAST_SETTLING_RUNS, MOST_SETTLING_RUNS = 1, 3
 CPU = "CPUExecutionProvider"
 # Of the profiler's word on a node; the rest is many times as long.
 KEPT = ("op_name", "provider", "node_index", "input_type_shape", "output_type_shape")
@@ -142,7 +143,7 @@ def measure(request: Json, load: Load) -> list[Json]:
     Args:
         load: makes a model of its position and the request: it has `index`, `load_ms` and `run`.
     """
-    warm = [warmed(model, request["warmup_ms"]) for model in load_all(request, load)]
+    warm = warmed_up(load_all(request, load), request["warmup_ms"])
     counts = [samples_per_round(latency_ms, request) for _, latency_ms in warm]
     lists, root = ("loads_ms", "rounds_ms", "waits_ms"), Path(request["system_root"])
     answers: list[Json] = [{"warmup_count": n, **{key: [] for key in lists}} for n, _ in warm]
@@ -170,8 +171,8 @@ def profile_runs(
 ) -> list[tuple[Any, int]]:
     """Have `take` run each model some times in every round, warm; the models, and how often."""
     models = load_all(request, load)
-    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
-    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for ms in warm_ms]
+    warm = warmed_up(models, request["warmup_ms"])
+    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for _, ms in warm]
     for order in orders(len(models), request["rounds"]):
         for index in order:
             take(models[index], counts[index])
@@ -270,6 +271,14 @@ def nodes_of(events: list[Json], runs: int) -> list[Json]:
 def load_all(request: Json, load: Load) -> list[Any]:
     """All models of a request, in its order."""
     return [load(index, request) for index in range(len(request["models"]))]
+
+
+def warmed_up(models: list[Any], warmup_ms: float) -> list[tuple[int, float]]:
+    """What `warm_up` says of each model: the first warms the device, which the others find warm."""
+    return [
+        warmed(model, warmup_ms / BLOCKS_PER_WARMUP if place else warmup_ms)
+        for place, model in enumerate(models)
+    ]
 
 
 def warmed(model: Any, warmup_ms: float) -> tuple[int, float]:  # noqa: ANN401

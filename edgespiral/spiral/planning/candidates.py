@@ -24,7 +24,7 @@ from edgespiral.models.saved import save_model
 from edgespiral.models.source import source_of
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.sparsity import two_four_masks
-from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of, share_of_round
+from edgespiral.spiral.planning.pace import LEAST_ROUNDS, rounds_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -51,13 +51,13 @@ if TYPE_CHECKING:
     Timing = tuple[Measurement, Ratio]
 
 # A survey teaches the model and may be rough.
-SURVEY_ROUNDS = 8
+SURVEY_ROUNDS = 6
 # Loading a model anew moves its latency more than samples of one loading differ, so the rounds of
 # what is only compared are shorter than the profile's, and as many.
 ROUND_SHARE = 1 / 3
 # What a turn is built on is measured at length.
 CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 8
-LEAST_CONFIRMING_SHARE = 1 / 2
+CONFIRMING_SHARE = 1 / 2
 # Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed. Layers
 # are timed in fewer rounds then, which load nothing anew and weigh little in the fit, and the
 # uniform ones as a whole.
@@ -197,8 +197,7 @@ class Candidates:
         """
         if self.surveyed:
             return
-        slowest_ms = max(device.teacher_ms for device in self.latencies.devices)
-        probes = probes[: rounds_of(len(probes), slowest_ms, least=LEAST_PROBES)]
+        probes = probes[: rounds_of(len(probes), self.slowest_ms, least=LEAST_PROBES)]
         rows_of_caches = [cache.read().layers for cache in self._layer_caches]
         cuts = [self.latencies.base_widths, *probes]
         is_covered = bool(rows_of_caches) and self.latencies.covered(rows_of_caches, cuts)
@@ -212,10 +211,15 @@ class Candidates:
         else:
             # Where layers tell nothing, each of them is needed.
             least = len(probes) if not self.latencies.has_layers else LEAST_WHOLE
-            whole = probes[: rounds_of(len(probes), slowest_ms, least=least)]
+            whole = probes[: rounds_of(len(probes), self.slowest_ms, least=least)]
             fresh = [w for w in whole if w not in self.latencies.measured]
             self.measure(turn, fresh, rounds=SURVEY_ROUNDS)
         self.surveyed = True
+
+    @property
+    def slowest_ms(self) -> float:
+        """The uncut model's latency on the device where it is longest."""
+        return max(device.teacher_ms for device in self.latencies.devices)
 
     @property
     def _layer_caches(self) -> Sequence[LatencyCache]:
@@ -230,7 +234,6 @@ class Candidates:
         rounds: int,
         least: int = LEAST_ROUNDS,
         round_share: float = ROUND_SHARE,
-        least_share: float = ROUND_SHARE,
     ) -> None:
         """Measure cuts in alternation with the teacher, write them down and fit the models.
 
@@ -238,7 +241,6 @@ class Candidates:
             rounds: of models that are quick on a device.
             least: of the slowest.
             round_share: how long each is, of the profile's.
-            least_share: of the slowest.
 
         Raises:
             MeasurementError, TargetError: a device did not answer.
@@ -250,7 +252,7 @@ class Candidates:
                     session,
                     [self.teacher_onnx, *models],
                     self._rounds(index, rounds, least),
-                    self._share(index, round_share, least_share),
+                    round_share,
                 )
             )
             for widths, model, *timings in zip(proposals, models, *answers, strict=True):
@@ -274,8 +276,7 @@ class Candidates:
             [widths],
             rounds=CONFIRMING_ROUNDS,
             least=LEAST_CONFIRMING,
-            round_share=1.0,
-            least_share=LEAST_CONFIRMING_SHARE,
+            round_share=CONFIRMING_SHARE,
         )
         self.confirmed.add(widths)
 
@@ -313,10 +314,6 @@ class Candidates:
     def _rounds(self, index: int, wanted: int, least: int = LEAST_ROUNDS) -> int:
         """How many rounds the device at `index` takes."""
         return rounds_of(wanted, self.latencies.devices[index].teacher_ms, least=least)
-
-    def _share(self, index: int, wanted: float, least: float) -> float:
-        """How long a round is on the device at `index`, of the profile's."""
-        return share_of_round(wanted, self.latencies.devices[index].teacher_ms, least=least)
 
     def _learn(
         self, widths: Widths, speedups: Sequence[Ratio], footprint: Footprint | None

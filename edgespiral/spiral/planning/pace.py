@@ -50,18 +50,6 @@ def rounds_of(wanted: int, latency_ms: float, *, least: int = LEAST_ROUNDS) -> i
     return max(min(wanted, least), min(wanted, round(wanted * QUICK_MS / latency_ms)))
 
 
-def share_of_round(wanted: float, latency_ms: float, *, least: float) -> float:
-    """How long a round is, of the profile's, where `wanted` is enough for quick models.
-
-    Every round has some samples of a slow model, and these are more alike than rounds are.
-
-    Example:
-        >>> [share_of_round(1.0, latency_ms, least=0.5) for latency_ms in (0.1, 20, 25, 400)]
-        [1.0, 1.0, 0.8, 0.5]
-    """
-    return max(min(wanted, least), min(wanted, wanted * QUICK_MS / latency_ms))
-
-
 @dataclass(frozen=True)
 class Pace:
     """How many samples are shown to a model of which a forward pass takes `flops` a sample.

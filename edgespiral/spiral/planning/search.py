@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgespiral.spiral.planning.allocate import ALLOCATIONS
 from edgespiral.spiral.planning.latencies import LANDING_HIGH, LANDING_LOW
+from edgespiral.spiral.planning.pace import rounds_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,8 @@ class Search:
         if cached is not None:
             return cached
         if self.screen is not None:  # what corrects the latency model where cuts are compared
-            self._measure(self._fresh(self._solved()))
+            enough = rounds_of(len(AIMS), self.candidates.slowest_ms, least=1)
+            self._measure(self._fresh(self._solved()[:enough]))
         for attempt in range(MAX_ROUNDS):
             proposals = self._proposals(attempt)
             if not proposals:

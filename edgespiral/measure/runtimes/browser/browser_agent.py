@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 from agent import (  # type: ignore[import-not-found]
     BLOCKS_PER_WARMUP,
     LEAST_BLOCK_SAMPLES,
-    LEAST_SETTLING_RUNS,
     LONGEST_WARMUP,
     NUMPY_NAMES,
     PROFILED_RUNS,
@@ -41,6 +40,8 @@ if TYPE_CHECKING:
 
 # A sample lasts as many ticks of the clock, so that one of them is 1 % of it at most.
 TICKS_PER_SAMPLE = 100
+# Runs after a load that are not counted.
+SETTLING_RUNS = 2
 # What stands in an error of onnxruntime-web where a GPU lacks an operator.
 LACKING = "fallback to CPU EP has been explicitly disabled"
 NAMED = 3
@@ -188,7 +189,7 @@ def _rounds(request: Json, page: Page, warm: list[Warm], tick_ms: float) -> list
         for index in order:
             latency_ms, model = warm[index].latency_ms, models[index]
             batch = batch_of(latency_ms, tick_ms)
-            model.take(LEAST_SETTLING_RUNS, batch)
+            model.take(SETTLING_RUNS, batch)
             count = samples_per_round(latency_ms * batch, request)
             answers[index]["loads_ms"].append(model.load_ms)
             answers[index]["rounds_ms"].append(model.take(count, batch))
