@@ -68,7 +68,8 @@ from edgespiral.core.errors import EdgeSpiralError
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
-from edgespiral.distill.settings import TrainSettings, steps_of
+from edgespiral.distill.optimizers import default_optimizer, width_of
+from edgespiral.distill.settings import TrainSettings, fitting_batch, is_short, steps_of
 from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import file_score
@@ -99,7 +100,7 @@ ROWS = (OURS, UNIFORM, SIBLING, "taylor", "isomorphic", OURS_INT8, INT8)
 # What is never asked of a network whose point says nothing: it has one speed.
 ONE_SPEED = frozenset({INT8})
 RECALIBRATION_BATCHES = 30
-BATCH, TEMPERATURE, ALPHA = 128, 4.0, 0.9
+TEMPERATURE, ALPHA = 4.0, 0.9
 HEAD = ("network", "row", "seed", "epochs", "asked")
 
 
@@ -213,13 +214,17 @@ MAKERS: dict[str, Callable[[Pair, Row, Path, Json], Search]] = {
 
 def distilled(pair: Pair, row: Row, model: nn.Module, out: Path, rate: float | None) -> None:
     """Train as all rows are trained, at our rule's rate unless one is given, and write the file."""
+    samples, optimizer = len(pair.splits.train), default_optimizer(pair.teacher).name
     settings = TrainSettings.for_distillation(
-        epochs=row.epochs, batch_size=BATCH, learning_rate=rate, temperature=TEMPERATURE,
-        alpha=ALPHA, seed=row.seed,
+        epochs=row.epochs,
+        batch_size=fitting_batch(samples, short=is_short(samples, row.epochs, optimizer)),
+        learning_rate=rate, temperature=TEMPERATURE, alpha=ALPHA, seed=row.seed,
+        optimizer=optimizer,
     )  # fmt: skip
     if rate is None:
-        steps = steps_of(settings, len(pair.splits.train))
-        settings = replace(settings, learning_rate=expected_rate(settings.optimizer, steps))
+        steps = steps_of(settings, samples)
+        usual = expected_rate(settings.optimizer, steps, width_of(model))
+        settings = replace(settings, learning_rate=usual)
     train(model, pair.splits, settings, Objective(CLASSIFICATION, teachers=[pair.teacher]))
     out.mkdir(exist_ok=True)
     export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
