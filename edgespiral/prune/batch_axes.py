@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,7 +16,7 @@ from edgespiral.models.modes import evaluating
 from edgespiral.prune.double import arithmetic_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from torch import Tensor, nn
 
@@ -65,6 +66,12 @@ def with_batch_axes(group: ChannelGroup, axes: Mapping[str, int]) -> ChannelGrou
         for side in (group.producers, group.consumers)
     )
     return replace(group, producers=producers, consumers=consumers)
+
+
+def known_axes(groups: Iterable[ChannelGroup]) -> dict[str, int]:
+    """What `batch_axes` has said of the layers of `groups`."""
+    slots = chain.from_iterable((*group.producers, *group.consumers) for group in groups)
+    return {slot.layer: slot.batch_axis for slot in slots}
 
 
 def _axis(alone: Tensor, together: Tensor) -> int | None:

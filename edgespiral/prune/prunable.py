@@ -96,7 +96,7 @@ class PrunableModel:
         cls, model: GraphModule, example: Tensors, reference: Sequence[ChannelGroup] | None
     ) -> PrunableModel:
         for engine in engines_in_order():
-            survey = engine.find_groups(model, example, proven=True)
+            survey = engine.find_groups(model, example)
             if survey is not None:
                 return cls._of(survey, example, reference, engine.name)
         raise ModelError("no pruning engine knows what the model does with its channels")
@@ -119,7 +119,7 @@ class PrunableModel:
         if not gone:
             return GroupSurvey(self.model, self.groups)
         smaller = drop(self.model, gone)
-        survey = self.quick_engine.find_groups(smaller, self.example, proven=False)
+        survey = self.quick_engine.find_groups(smaller, self.example, known=self.groups)
         if survey is None:
             return GroupSurvey(smaller, [])
         return GroupSurvey(survey.model, renamed(survey.groups, self.groups))

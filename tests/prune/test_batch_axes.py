@@ -6,7 +6,7 @@ from torch import nn
 
 from edgespiral.core.errors import ModelError
 from edgespiral.models.saved import trace
-from edgespiral.prune.batch_axes import agree, batch_axes, with_batch_axes
+from edgespiral.prune.batch_axes import agree, batch_axes, known_axes, with_batch_axes
 from edgespiral.prune.engines.flow.finder import groups_by_flow, survey_by_flow
 
 
@@ -18,6 +18,7 @@ def test_samples_are_found_on_whatever_axis_they_are(sequence, tokens, batch_fir
     (group,) = [g for g in groups_by_flow(model, tokens) if g.name == "rnn"]
     assert [slot.batch_axis for slot in group.consumers] == [axes["hidden"]]
     assert with_batch_axes(group, {}).consumers[0].batch_axis == 0
+    assert known_axes([group]) == {name: axes[name] for name in ("rnn", "hidden")}
 
 
 class Framewise(nn.Module):

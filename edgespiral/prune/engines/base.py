@@ -91,15 +91,20 @@ class PruningEngine(Cutter, Protocol):
         ...
 
     def find_groups(
-        self, model: GraphModule, example: Tensors, *, proven: bool
+        self,
+        model: GraphModule,
+        example: Tensors,
+        *,
+        known: Sequence[ChannelGroup] | None = None,
     ) -> GroupSurvey | None:
         """The groups of the model; None where it does with its channels what is not seen here.
 
         Args:
             model: the traced model, with attention and the like written out.
             example: one input batch (1, C, H, W).
-            proven: that all effects of a removal are seen is to be shown by a cut on trial. It was,
-                where the model is one that was found so before, less some branches.
+            known: the groups of a model of which this one is what some branches leave: a cut on
+                trial has shown there that all effects of a removal are seen. Without them it is
+                to be shown here.
         """
         ...
 

@@ -34,14 +34,18 @@ class DepGraphCutter(NoRecurrentLayers):
     groups_of: tuple[str, ...] = ("depgraph",)
 
     def find_groups(
-        self, model: GraphModule, example: Tensors, *, proven: bool
+        self,
+        model: GraphModule,
+        example: Tensors,
+        *,
+        known: Sequence[ChannelGroup] | None = None,
     ) -> GroupSurvey | None:
         """Torch-Pruning's, unless the model does with its channels what that does not see.
 
         Statistics over channels, fixed parts of them, gates made of halves: a cut on trial shows
         it.
         """
-        if not proven:
+        if known is not None:
             return GroupSurvey(model, _groups(model, example))
         if needs_flow(model):
             return None

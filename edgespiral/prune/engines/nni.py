@@ -44,9 +44,11 @@ class NniCutter(NoRecurrentLayers):
     order = 10
     groups_of: tuple[str, ...] = ("depgraph",)
 
-    def find_groups(self, model: GraphModule, example: Tensors, *, proven: bool) -> None:  # noqa: ARG002
+    def find_groups(
+        self, model: GraphModule, example: Tensors, *, known: Sequence[ChannelGroup] | None = None
+    ) -> None:
         """None: NNI's own analysis does not name the layers that read a group."""
-        return
+        del model, example, known
 
     def cut(
         self,

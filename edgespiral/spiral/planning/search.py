@@ -69,8 +69,7 @@ class Search:
         if cached is not None:
             return cached
         if self.screen is not None:  # what corrects the latency model where cuts are compared
-            enough = rounds_of(len(AIMS), self.candidates.slowest_ms, least=1)
-            self._measure(self._fresh(self._solved()[:enough]))
+            self._measure(self._fresh(self._solved())[: self._first_count])
         for attempt in range(MAX_ROUNDS):
             proposals = self._proposals(attempt)
             if not proposals:
@@ -84,6 +83,11 @@ class Search:
     @property
     def _latencies(self) -> Latencies:
         return self.candidates.latencies
+
+    @property
+    def _first_count(self) -> int:
+        """How many cuts correct the latency model: of slow models one, as they take long."""
+        return rounds_of(len(AIMS), self.candidates.slowest_ms, least=1)
 
     def _known_best(self) -> Planned | None:
         """A landing that the cache tells of and this run confirms, if no proposal loses less."""
@@ -120,7 +124,8 @@ class Search:
         if self.screen is not None and best is not None and is_near:
             return self._screened(self.screen, best, [aim - CAUTION * attempt for aim in AIMS])
         nearby = self._nearby() if self.allocation == "latency" else []
-        return self._fresh([*self._solved(), *nearby])[: len(AIMS)]
+        most = len(AIMS) if attempt else self._first_count
+        return self._fresh([*self._solved(), *nearby])[:most]
 
     def _fresh(self, cuts: Sequence[Widths]) -> list[Widths]:
         """What of `cuts` was not measured yet, each once."""

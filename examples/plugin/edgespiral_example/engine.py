@@ -38,9 +38,11 @@ class InPlace:
         grouped = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
         return "grouped convolutions" if grouped else None
 
-    def find_groups(self, model: GraphModule, example: Tensor, *, proven: bool) -> None:  # noqa: ARG002
+    def find_groups(
+        self, model: GraphModule, example: Tensor, *, known: Sequence[ChannelGroup] | None = None
+    ) -> None:
         """None: it cuts the groups that Torch-Pruning finds."""
-        return
+        del model, example, known
 
     def cut(
         self,

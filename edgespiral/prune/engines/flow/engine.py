@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 from weakref import ref
 
+from edgespiral.prune.batch_axes import known_axes
 from edgespiral.prune.engines.base import GroupSurvey
 from edgespiral.prune.engines.flow.cutter import FlowCutter
 from edgespiral.prune.engines.flow.finder import survey_by_flow
@@ -16,9 +17,12 @@ from edgespiral.prune.engines.flow.proven import proven_groups
 from edgespiral.prune.engines.flow.sizes import Sizes, sizes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch.fx import GraphModule
 
     from edgespiral.core.nested import Tensors
+    from edgespiral.prune.groups import ChannelGroup
 
 # A model is asked for its groups and then cut: of so many, what was followed is kept.
 KEPT_MODELS = 2
@@ -37,12 +41,19 @@ class FlowEngine(FlowCutter):
         """See `PruningEngine.cannot_cut`."""
         return None
 
-    def find_groups(self, model: GraphModule, example: Tensors, *, proven: bool) -> GroupSurvey:
+    def find_groups(
+        self,
+        model: GraphModule,
+        example: Tensors,
+        *,
+        known: Sequence[ChannelGroup] | None = None,
+    ) -> GroupSurvey:
         """See `PruningEngine.find_groups`."""
-        if proven:
+        if known is None:
             model, survey = proven_groups(model, example)
         else:
-            survey = survey_by_flow(model, example, self._lately_followed(model, example).flow)
+            flow = self._lately_followed(model, example).flow
+            survey = survey_by_flow(model, example, flow, known_axes(known))
         return GroupSurvey(model, survey.groups, survey.uncuttable)
 
     def _followed(self, model: GraphModule, example: Tensors) -> tuple[Flow, Sizes]:

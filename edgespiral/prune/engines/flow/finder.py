@@ -88,7 +88,12 @@ def main_reasons(uncuttable: Mapping[str, tuple[int, str]], most: int = 3) -> li
     return lines
 
 
-def survey_by_flow(model: GraphModule, example: Tensors, flow: Flow | None = None) -> FlowSurvey:
+def survey_by_flow(
+    model: GraphModule,
+    example: Tensors,
+    flow: Flow | None = None,
+    axes: Mapping[str, int] | None = None,
+) -> FlowSurvey:
     """See `groups_by_flow`; this one tells what stays as well.
 
     Groups that no layer has whole, or that have a single unit, are left out, and so are those of
@@ -99,8 +104,10 @@ def survey_by_flow(model: GraphModule, example: Tensors, flow: Flow | None = Non
         model: the traced model.
         example: one input batch (1, C, H, W).
         flow: what `follow` says of the two, if that is known.
+        axes: what `batch_axes` says of them, if that is known.
     """
-    return _Assembly(model, flow or follow(model, example)).survey(batch_axes(model, example))
+    axes = batch_axes(model, example) if axes is None else axes
+    return _Assembly(model, flow or follow(model, example)).survey(axes)
 
 
 def needs_flow(model: GraphModule) -> bool:

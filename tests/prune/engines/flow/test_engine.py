@@ -9,6 +9,7 @@ import torch
 
 from edgespiral.prune.engines.flow.cutter import FlowCutter
 from edgespiral.prune.engines.flow.engine import KEPT_MODELS, FlowEngine
+from edgespiral.prune.engines.flow.finder import groups_by_flow
 from edgespiral.prune.engines.flow.rewrite import explicit
 
 
@@ -22,7 +23,7 @@ def test_what_was_followed_serves_the_cuts_of_the_same_model_and_of_no_other(nam
     engine = FlowEngine()
     for some in (model, other, model):
         for inputs in (example, larger):
-            groups = engine.find_groups(some, inputs, proven=False).groups
+            groups = engine.find_groups(some, inputs, known=groups_by_flow(some, inputs)).groups
             kept = half_of(groups)
             ours = engine.cut(some, inputs, groups, kept)
             anew = FlowCutter().cut(some, inputs, groups, kept)
@@ -34,7 +35,7 @@ def test_models_that_were_followed_are_not_kept_alive(named):
     example, engine = torch.randn(1, 3, 64, 64), FlowEngine()
     models = [explicit(named("vit"), example) for _ in range(KEPT_MODELS)]
     for model in models:
-        groups = engine.find_groups(model, example, proven=False).groups
+        groups = engine.find_groups(model, example, known=groups_by_flow(model, example)).groups
         engine.cut(model, example, groups, half_of(groups))
     left = [weakref.ref(model) for model in models]
     del model, models, groups
