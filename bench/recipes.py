@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import distillation_losses  # noqa: F401 (names its losses to the package)
 import torch
 from distillation import cross_entropy
+from parallel_branches import with_branches, without_branches
 
 import edgespiral
 from edgespiral.core.system.files import make_folder, write_text
@@ -72,6 +73,7 @@ class Recipe:
         views: whether random views are shown.
         step: what each step does.
         teachers: who teaches: `own` is what was cut, `larger` what `--larger` names.
+        branches: whether each 3x3 convolution has a 1x1 beside it until training has ended.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -79,6 +81,7 @@ class Recipe:
     views: bool = False
     step: TrainingStep = USUAL
     teachers: tuple[str, ...] = ("own",)
+    branches: bool = False
 
 
 RECIPES = {
@@ -98,6 +101,8 @@ RECIPES = {
     "mixup": Recipe(step=Mixed()),
     "three times the rate": Recipe(rate_share=3.0),
     "a third of the rate": Recipe(rate_share=1 / 3),
+    "branches in training": Recipe(branches=True),
+    "branches in training, augmented": Recipe(branches=True, views=True),
 }
 
 
@@ -153,6 +158,8 @@ def trained(
 ) -> nn.Module:
     """The cut network after it was trained by `recipe`, going on from `checkpoint`."""
     student, names = copy.deepcopy(start.student), recipe.teachers
+    if recipe.branches:
+        student = with_branches(student)
     is_stored = not (recipe.views or recipe.step.alters_views)
     train(
         student,
@@ -166,7 +173,7 @@ def trained(
         ),
         checkpoint=checkpoint,
     )
-    return student
+    return without_branches(student)
 
 
 def main() -> None:

@@ -38,8 +38,7 @@ LONGEST_WARMUP = 10
 BLOCKS_PER_WARMUP = 4
 LEAST_BLOCK_SAMPLES = 3
 PROFILED_RUNS = 10
-# The first runs after loading are slower by a third, as memory is first touched; of a slow model,
-# whose rounds have few samples, by nothing that is seen.
+# After loading runs are slower by a third, as memory is first touched; a slow model's only once.
 LEAST_SETTLING_RUNS, MOST_SETTLING_RUNS = 1, 3
 CPU = "CPUExecutionProvider"
 # Of the profiler's word on a node; the rest is many times as long.
@@ -143,7 +142,7 @@ def measure(request: Json, load: Load) -> list[Json]:
     Args:
         load: makes a model of its position and the request: it has `index`, `load_ms` and `run`.
     """
-    warm = warmed_up(load_all(request, load), request["warmup_ms"])
+    warm = [warmed(model, request["warmup_ms"]) for model in load_all(request, load)]
     counts = [samples_per_round(latency_ms, request) for _, latency_ms in warm]
     lists, root = ("loads_ms", "rounds_ms", "waits_ms"), Path(request["system_root"])
     answers: list[Json] = [{"warmup_count": n, **{key: [] for key in lists}} for n, _ in warm]
@@ -171,8 +170,8 @@ def profile_runs(
 ) -> list[tuple[Any, int]]:
     """Have `take` run each model some times in every round, warm; the models, and how often."""
     models = load_all(request, load)
-    warm = warmed_up(models, request["warmup_ms"])
-    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for _, ms in warm]
+    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
+    counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for ms in warm_ms]
     for order in orders(len(models), request["rounds"]):
         for index in order:
             take(models[index], counts[index])
@@ -273,22 +272,14 @@ def load_all(request: Json, load: Load) -> list[Any]:
     return [load(index, request) for index in range(len(request["models"]))]
 
 
-def warmed_up(models: list[Any], warmup_ms: float) -> list[tuple[int, float]]:
-    """What `warm_up` says of each model: the first warms the device, which the others find warm."""
-    return [
-        warmed(model, warmup_ms / BLOCKS_PER_WARMUP if place else warmup_ms)
-        for place, model in enumerate(models)
-    ]
-
-
 def warmed(model: Any, warmup_ms: float) -> tuple[int, float]:  # noqa: ANN401
-    """What `warm_up` says of a model, whose first run may fail."""
+    """What `warm_up` says of a model, whose first run may fail; the first has warmed the device."""
     try:
         model.run()
     except Exception as error:
         what = f"cannot be run: {one_line(error)}"
         raise AgentError("model", what, model=model.index) from error
-    return warm_up(model.run, warmup_ms)
+    return warm_up(model.run, warmup_ms / BLOCKS_PER_WARMUP if model.index else warmup_ms)
 
 
 def float_entries(shapes: Json) -> list[Any]:
