@@ -165,23 +165,18 @@ def measure(request: Json, load: Load) -> list[Json]:
     return answers
 
 
-def profile_runs(
-    request: Json, load: Load, take: Callable[[Any, int], object]
-) -> list[tuple[Any, int]]:
-    """Have `take` run each model some times in every round, warm; the models, and how often."""
+def profile_runs(request: Json, load: Load) -> list[tuple[Any, int]]:
+    """Run each model some times in every round, warm; the models, and how often."""
     models = load_all(request, load)
-    warm_ms = [warmed(model, request["warmup_ms"])[1] for model in models]
+    # Whatever it runs is in the profile, which is then to be read.
+    warmup_ms = request["warmup_ms"] / BLOCKS_PER_WARMUP
+    warm_ms = [warmed(model, warmup_ms)[1] for model in models]
     counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for ms in warm_ms]
     for order in orders(len(models), request["rounds"]):
         for index in order:
-            take(models[index], counts[index])
+            for _ in range(counts[index]):
+                models[index].run()
     return list(zip(models, counts, strict=True))
-
-
-def run_times(model: Any, count: int) -> None:  # noqa: ANN401
-    """Run a model so many times."""
-    for _ in range(count):
-        model.run()
 
 
 def package(name: str, extra: str = "") -> Any:  # noqa: ANN401

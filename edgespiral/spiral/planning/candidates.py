@@ -50,18 +50,18 @@ if TYPE_CHECKING:
 
     Timing = tuple[Measurement, Ratio]
 
-# A survey teaches the model and may be rough.
-SURVEY_ROUNDS = 6
+# A survey teaches the model and may be rough; rounds of layers load nothing anew, and weigh little
+# in the fit.
+SURVEY_ROUNDS, PROFILED_ROUNDS = 6, 2
 # Loading a model anew moves its latency more than samples of one loading differ, so the rounds of
 # what is only compared are shorter than the profile's, and as many.
 ROUND_SHARE = 1 / 3
 # What a turn is built on is measured at length.
 CONFIRMING_ROUNDS, LEAST_CONFIRMING = 32, 8
 CONFIRMING_SHARE = 1 / 2
-# Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed. Layers
-# are timed in fewer rounds then, which load nothing anew and weigh little in the fit, and the
-# uniform ones as a whole.
-LEAST_PROBES, LEAST_PROFILED, LEAST_WHOLE = 5, 2, 3
+# Of slow models fewer cuts are surveyed; three of them are uniform, the others are mixed. Those are
+# timed as a whole then.
+LEAST_PROBES, LEAST_WHOLE = 5, 3
 # The cache is of another time, whatever the fingerprint says, if one of its cuts is this far off.
 STALE_SHARE = 0.1
 
@@ -301,11 +301,7 @@ class Candidates:
     def _profile(self, probes: Sequence[Widths]) -> None:
         models = [self.files.write_float(widths, index) for index, widths in enumerate(probes)]
         profiles = self.fleet.each(
-            lambda index, session: _profiled(
-                session,
-                [self.teacher_onnx, *models],
-                self._rounds(index, SURVEY_ROUNDS, LEAST_PROFILED),
-            )
+            lambda _, session: _profiled(session, [self.teacher_onnx, *models], PROFILED_ROUNDS)
         )
         self.latencies.add_layers(profiles)
         for cache, rows in zip(self._layer_caches, profiles, strict=False):

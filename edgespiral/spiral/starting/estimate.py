@@ -14,8 +14,8 @@ from edgespiral.spiral.planning.candidates import (
     CONFIRMING_ROUNDS,
     LEAST_CONFIRMING,
     LEAST_PROBES,
-    LEAST_PROFILED,
     LEAST_WHOLE,
+    PROFILED_ROUNDS,
     SURVEY_ROUNDS,
 )
 from edgespiral.spiral.planning.importance import COMPARED_SAMPLES, FORWARDS_PER_STEP
@@ -111,14 +111,13 @@ def _planning(pieces: Pieces, work: Work) -> Part:
     """The survey is made once, the search in each turn; each device does its own meanwhile."""
     probes = rounds_of(PROBES, work.slowest_ms, least=LEAST_PROBES)
     whole = rounds_of(PROBES, work.slowest_ms, least=LEAST_WHOLE)
-    profiled = rounds_of(SURVEY_ROUNDS, work.slowest_ms, least=LEAST_PROFILED)
     survey = rounds_of(SURVEY_ROUNDS, work.slowest_ms)
     proposals = rounds_of(PROPOSAL_ROUNDS, work.slowest_ms)
     confirming = rounds_of(CONFIRMING_ROUNDS, work.slowest_ms, least=LEAST_CONFIRMING)
     searched = USUAL_BATCHES * len(AIMS)
     once_s = (
         (probes + 1) * pieces.candidate_s
-        + _measured(pieces, models=probes + 1, rounds=profiled)
+        + _measured(pieces, models=probes + 1, rounds=PROFILED_ROUNDS)
         + _measured(pieces, models=whole + 1, rounds=survey)
         + _measured(pieces, models=2, rounds=proposals)
     )

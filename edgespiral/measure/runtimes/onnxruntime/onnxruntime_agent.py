@@ -26,7 +26,6 @@ from agent import (  # type: ignore[import-not-found]
     package,
     profile_runs,
     random_inputs,
-    run_times,
     serve,
 )
 
@@ -106,7 +105,7 @@ def placed(request: Json) -> list[list[Json]]:
 
 def profile(request: Json) -> list[list[Json]]:
     """The nodes of each model with their times, from ONNX Runtime's own profiler."""
-    models = profile_runs(request, Loaded, run_times)
+    models = profile_runs(request, Loaded)
     return [_profiled(model, count * request["rounds"]) for model, count in models]
 
 

@@ -24,7 +24,6 @@ from agent import (  # type: ignore[import-not-found]
     package,
     profile_runs,
     random_inputs,
-    run_times,
     serve,
 )
 
@@ -100,7 +99,7 @@ def measured(request: Json) -> tuple[str, list[Json]]:
 
 def profiled(request: Json) -> tuple[str, list[list[Json]]]:
     """The layers of each model with their mean time, as OpenVINO's own counters have it."""
-    models = profile_runs(request, Loaded, run_times)
+    models = profile_runs(request, Loaded)
     return "nodes", [_nodes(model.compiled) for model, _ in models]
 
 
