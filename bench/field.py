@@ -223,7 +223,7 @@ def distilled(pair: Pair, row: Row, model: nn.Module, out: Path, rate: float | N
     )  # fmt: skip
     if rate is None:
         steps = steps_of(settings, samples)
-        usual = expected_rate(settings.optimizer, steps, width_of(model))
+        usual = expected_rate(settings.optimizer, steps, width_of(model), settings.batch_size)
         settings = replace(settings, learning_rate=usual)
     train(model, pair.splits, settings, Objective(CLASSIFICATION, teachers=[pair.teacher]))
     out.mkdir(exist_ok=True)

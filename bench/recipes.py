@@ -69,7 +69,7 @@ class Recipe:
 
     Attributes:
         settings: fields of `TrainSettings`.
-        rate_share: of the rule's rate.
+        rate_share: of the rule's rate for batches of 128.
         views: whether random views are shown.
         step: what each step does.
         teachers: who teaches: `own` is what was cut, `larger` what `--larger` names.
@@ -96,6 +96,9 @@ RECIPES = {
     "averaged weights, 0.99": Recipe({"ema_decay": 0.99}),
     "constant rate, averaged weights, 0.995": Recipe({"schedule": "constant", "ema_decay": 0.995}),
     "batches of 64": Recipe({"batch_size": 64}),
+    "batches of 32": Recipe({"batch_size": 32}),
+    "batches of 32, half the rate": Recipe({"batch_size": 32}, rate_share=1 / 2),
+    "batches of 32, a quarter of the rate": Recipe({"batch_size": 32}, rate_share=1 / 4),
     "weight decay 5e-3": Recipe({"weight_decay": 5e-3}),
     "weight decay 0": Recipe({"weight_decay": 0.0}),
     "mixup": Recipe(step=Mixed()),

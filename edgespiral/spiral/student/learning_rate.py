@@ -31,7 +31,7 @@ from edgespiral.distill.evaluate import predicting
 from edgespiral.distill.losses import Batch, usual_loss
 from edgespiral.distill.optimizers import WIDTH, width_of
 from edgespiral.distill.own_training import is_usual
-from edgespiral.distill.settings import steps_of
+from edgespiral.distill.settings import BATCH, steps_of
 from edgespiral.distill.trainer import Objective, train
 
 if TYPE_CHECKING:
@@ -69,35 +69,43 @@ class Rule:
     Attributes:
         rate: over `STEPS` steps.
         most: over any number of them.
+        most_in_small: the same in batches of less than `BATCH`, whose gradients are noisier.
         width: of the networks that it was measured on, where wider ones want less in proportion.
     """
 
     rate: float
     most: float
+    most_in_small: float
     width: int | None = None
 
 
 # Adam's steps have the size of the rate whatever the gradient is, so what they change of a sum
 # grows with its terms (Yang et al. 2022, "Tensor Programs V", table 3).
-RULES = {"sgd": Rule(0.02, 0.1), "adamw": Rule(0.006, 0.01, WIDTH)}
+RULES = {"sgd": Rule(0.02, 0.1, 0.006), "adamw": Rule(0.006, 0.01, 0.01, WIDTH)}
 
 
-def expected_rate(optimizer: str, steps: int, width: int | None = None) -> float:
+def expected_rate(
+    optimizer: str, steps: int, width: int | None = None, batch_size: int = BATCH
+) -> float:
     """The highest rate of a schedule that suits a cut network for so many steps, by rule.
 
     Args:
         optimizer: by name; one of the user's own is taken for SGD.
         steps: of the training.
         width: of the network, as `width_of` has it; that of the rule's networks if None.
+        batch_size: samples a step.
 
     Example:
         >>> round(expected_rate("sgd", 700), 3), round(expected_rate("sgd", 10**6), 3)
         (0.02, 0.1)
         >>> round(expected_rate("adamw", 700), 4), round(expected_rate("adamw", 700, 768), 5)
         (0.006, 0.00075)
+        >>> expected_rate("sgd", 700, batch_size=32)
+        0.006
     """
     rule = RULES.get(optimizer, RULES["sgd"])
-    rate = min(rule.most, rule.rate * math.cbrt(steps / STEPS))
+    most = rule.most if batch_size >= BATCH else rule.most_in_small
+    rate = min(most, rule.rate * math.cbrt(steps / STEPS))
     return rate if rule.width is None or width is None else rate * min(1.0, rule.width / width)
 
 
@@ -148,7 +156,8 @@ class RateSearch:
         return Found(factor * usual, reason, tuple(tried.values()))
 
     def _expected(self, steps: int) -> float:
-        return expected_rate(self.settings.optimizer, steps, width_of(self.student))
+        settings = self.settings
+        return expected_rate(settings.optimizer, steps, width_of(self.student), settings.batch_size)
 
     def _problem(self, steps: int, length: int) -> str | None:
         """Why there can be no trial."""

@@ -55,7 +55,7 @@ def told(losses):
     """What an interrupted trial has written: losses by factor and steps."""
     return json.dumps(
         {
-            f"{factor * expected_rate('sgd', steps):.6g} {steps}": loss
+            f"{factor * expected_rate('sgd', steps, batch_size=32):.6g} {steps}": loss
             for (factor, steps), loss in losses.items()
         }
     )
@@ -79,6 +79,14 @@ def test_the_rule_grows_with_the_steps_up_to_the_default():
     assert adam[-1] < expected_rate("sgd", 700)
 
 
+def test_small_batches_take_less_of_a_long_training_by_sgd():
+    few, many = (partial(expected_rate, "sgd", steps) for steps in (10, 1_000))
+    assert few(batch_size=32) == few(batch_size=128)
+    assert many(batch_size=8) == many(batch_size=32) == pytest.approx(0.006)
+    assert many(batch_size=256) == many(batch_size=128)
+    assert expected_rate("adamw", 10**6, batch_size=32) == expected_rate("adamw", 10**6)
+
+
 def test_adam_s_rate_falls_with_the_width_where_that_is_large():
     narrow, usual, wide = (expected_rate("adamw", 700, width) for width in (32, 96, 768))
     assert narrow == usual == pytest.approx(8 * wide)
@@ -97,7 +105,9 @@ def test_a_trial_tries_each_rate_and_the_better_ones_for_longer(search):
     by_loss = sorted(found.tried[: len(FACTORS)], key=lambda trial: trial.loss)
     assert lengths[len(FACTORS) :] == [(trial.factor, LONG) for trial in by_loss[:2]]
     assert len({trial.loss for trial in found.tried}) == len(found.tried)
-    assert found.rate in [pytest.approx(f * expected_rate("sgd", STEPS)) for f in FACTORS]
+    assert found.rate in [
+        pytest.approx(f * expected_rate("sgd", STEPS, batch_size=32)) for f in FACTORS
+    ]
     assert f"after {LONG} steps" in found.reason
 
 
@@ -148,7 +158,7 @@ def test_an_interrupted_trial_goes_on(search, monkeypatch):
 )
 def test_the_best_factor_is_taken_and_the_reason_told(search, short, long, factor, reason):
     found = known(search(), short, long)
-    assert found.rate == pytest.approx(factor * expected_rate("sgd", STEPS))
+    assert found.rate == pytest.approx(factor * expected_rate("sgd", STEPS, batch_size=32))
     assert reason in found.reason
 
 
@@ -188,7 +198,8 @@ def test_what_is_too_small_for_a_trial_is_told_with_the_rate_taken(search, optio
     asked = search(**options)
     found = asked.run()
     steps = round(asked.settings.epochs * (1167 // asked.settings.batch_size))
-    assert found.rate == expected_rate("sgd", steps)
+    size = asked.settings.batch_size
+    assert found.rate == expected_rate("sgd", steps, batch_size=size)
     assert found.reason.startswith(reason)
     assert found.tried == ()
 
