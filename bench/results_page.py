@@ -88,7 +88,8 @@ def recipes() -> str:
             row for row in rows if (row["pair"], row["samples"], row["epochs"])
             == (pair, samples, epochs)
         ]  # fmt: skip
-        names = sorted({row["recipe"] for row in some}, key=lambda name: -_gain(name, some))
+        recipes_of = {row["recipe"] for row in some}
+        names = sorted(recipes_of, key=lambda name: (-_gain(name, some), name))
         told += [
             (pair, f"{samples:,}", f"{epochs:g}", *_recipe_cells(name, some)) for name in names
         ]

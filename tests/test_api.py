@@ -60,7 +60,7 @@ class StopsAfterTheTeacher(Silent):
 
 def accepted(folder, *plan, **options):
     """The plan that a run of these arguments writes down first."""
-    net = build("resnet8", classes=10, input_shape=(1, 8, 8))
+    net = build("resnet8", classes=10, input_shape=(1, 16, 16))
     with pytest.raises(KeyboardInterrupt):
         edgespiral.compress(net, "digits", *plan, listener=StopsAfterTheTeacher(), **options)
     return read(folder / "journal.jsonl")[0].plan
@@ -84,7 +84,7 @@ def test_a_keyword_takes_the_place_of_the_plan_s_field(tmp_path):
 
 
 def test_options_are_checked_before_anything_is_done(tmp_path):
-    model = build("resnet8", classes=10, input_shape=(1, 8, 8))
+    model = build("resnet8", classes=10, input_shape=(1, 16, 16))
     with pytest.raises(UsageError, match="epochs"):
         edgespiral.compress(model, "digits", out=tmp_path / "run", speedup=2.0, epochs=-1.0)
     with pytest.raises(UsageError, match="epoch"):
@@ -119,7 +119,7 @@ class Samples(torch.utils.data.Dataset):
 
     def __getitem__(self, index):
         generator = torch.Generator().manual_seed(index)
-        return torch.randn(1, 8, 8, generator=generator), index % 2
+        return torch.randn(1, 16, 16, generator=generator), index % 2
 
 
 NOISE = {part: Samples() for part in ("train", "validation", "test")}
@@ -127,7 +127,7 @@ BUDGET = {"speedup": 1.3, "max_drop": 100.0, "batch_size": 32}
 
 
 def test_a_mapping_of_data_sets_is_compressed_on(tmp_path):
-    net = build("resnet8", classes=2, input_shape=(1, 8, 8))
+    net = build("resnet8", classes=2, input_shape=(1, 16, 16))
     cache = {"latency_cache": tmp_path / "cache"}
     done = edgespiral.compress(
         net, NOISE, out=tmp_path / "run", **PLAIN, epochs=1.0, **cache, **BUDGET
@@ -156,7 +156,7 @@ def own_loop(job):
 
 
 def test_a_loop_of_ones_own_trains_the_student(tmp_path):
-    net = build("resnet8", classes=2, input_shape=(1, 8, 8))
+    net = build("resnet8", classes=2, input_shape=(1, 16, 16))
     LOOPED.clear()
     done = edgespiral.compress(
         net, NOISE, out=tmp_path / "run", train=own_loop, epochs=3.0, **PLAIN, **BUDGET
@@ -171,7 +171,7 @@ def broken_loop(job):
 
 
 def test_a_loop_that_fails_is_one_line(tmp_path):
-    net, asked = build("resnet8", classes=2, input_shape=(1, 8, 8)), PLAIN | BUDGET
+    net, asked = build("resnet8", classes=2, input_shape=(1, 16, 16)), PLAIN | BUDGET
     with pytest.raises(edgespiral.TrainingError, match=r"broken_loop: .*no such batch") as caught:
         edgespiral.compress(
             net, NOISE, out=tmp_path / "run", train=broken_loop, epochs=1.0, **asked
@@ -191,7 +191,7 @@ def test_a_loop_that_fails_is_one_line(tmp_path):
     ],
 )
 def test_a_training_that_cannot_be_is_refused_before_time_is_spent(tmp_path, options, problem):
-    net = build("resnet8", classes=10, input_shape=(1, 8, 8))
+    net = build("resnet8", classes=10, input_shape=(1, 16, 16))
     with pytest.raises(UsageError, match=problem):
         edgespiral.compress(net, "digits", out=tmp_path / "run", speedup=2.0, **options)
     assert not (tmp_path / "run" / "journal.jsonl").exists()
@@ -228,7 +228,7 @@ def test_a_supply_of_ones_own_is_exported_on(tmp_path):
 
 def test_export_then_measure(tmp_path):
     torch.manual_seed(0)
-    model = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
+    model = build("resnet8", classes=10, input_shape=(1, 16, 16)).eval()
     parity = edgespiral.export_model(model, load("digits"), tmp_path / "model.onnx")
     assert parity.agreement == 1.0
     (measurement,) = edgespiral.measure_models([tmp_path / "model.onnx"])
@@ -279,14 +279,14 @@ def test_a_network_as_people_write_them_is_compressed(tmp_path):
         net, NOISE, out=tmp_path / "run", listener=heard, **asked, **BUDGET | {"speedup": 1.2}
     )
     assert "parametrisation folded into plain weights: first" in heard.lines
-    inputs = torch.randn(3, 1, 8, 8)
+    inputs = torch.randn(3, 1, 16, 16)
     teacher = edgespiral.load_model(tmp_path / "run" / "teacher")
     assert torch.allclose(teacher(inputs), net.module.eval()(inputs), atol=1e-5)
     assert done.model(inputs).shape == (3, 2)
 
 
 def test_an_exported_program_is_refused_before_anything_is_done(tmp_path):
-    net = torch.export.export(Everything().eval(), (torch.zeros(2, 1, 8, 8),)).module()
+    net = torch.export.export(Everything().eval(), (torch.zeros(2, 1, 16, 16),)).module()
     with pytest.raises(ModelError, match="exported program"):
         edgespiral.compress(net, NOISE, out=tmp_path / "run", speedup=2.0, batch_size=32)
     assert not (tmp_path / "run").exists()

@@ -165,17 +165,22 @@ def measure(request: Json, load: Load) -> list[Json]:
     return answers
 
 
-def profile_runs(request: Json, load: Load) -> list[tuple[Any, int]]:
-    """Run each model some times in every round, warm; the models, and how often."""
+def _run_times(model: Any, count: int) -> None:  # noqa: ANN401
+    for _ in range(count):
+        model.run()
+
+
+def profile_runs(
+    request: Json, load: Load, take: Callable[[Any, int], object] = _run_times
+) -> list[tuple[Any, int]]:
+    """Have `take` run each model some times in every round, warm; the models, and how often."""
     models = load_all(request, load)
-    # Whatever it runs is in the profile, which is then to be read.
-    warmup_ms = request["warmup_ms"] / BLOCKS_PER_WARMUP
+    warmup_ms = request["warmup_ms"] / BLOCKS_PER_WARMUP  # all that runs is to be read again
     warm_ms = [warmed(model, warmup_ms)[1] for model in models]
     counts = [min(PROFILED_RUNS, samples_per_round(ms, request)) for ms in warm_ms]
     for order in orders(len(models), request["rounds"]):
         for index in order:
-            for _ in range(counts[index]):
-                models[index].run()
+            take(models[index], counts[index])
     return list(zip(models, counts, strict=True))
 
 
