@@ -68,8 +68,8 @@ from edgespiral.core.errors import EdgeSpiralError
 from edgespiral.core.system.files import make_folder, write_text
 from edgespiral.core.system.versions import versions
 from edgespiral.distill.batchnorm import recalibrate_batchnorm
-from edgespiral.distill.optimizers import default_optimizer, width_of
-from edgespiral.distill.settings import TrainSettings, fitting_batch, is_short, steps_of
+from edgespiral.distill.optimizers import width_of
+from edgespiral.distill.settings import steps_of
 from edgespiral.distill.trainer import Objective, train
 from edgespiral.export.onnx import export_onnx
 from edgespiral.export.parity import file_score
@@ -78,7 +78,9 @@ from edgespiral.export.recipe import load_recipe
 from edgespiral.measure.profile import load_profile
 from edgespiral.measure.session import Session
 from edgespiral.models import load_model_for
+from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.student.learning_rate import expected_rate
+from edgespiral.spiral.training import training_settings
 from edgespiral.tasks.classification import CLASSIFICATION
 
 if TYPE_CHECKING:
@@ -100,7 +102,6 @@ ROWS = (OURS, UNIFORM, SIBLING, "taylor", "isomorphic", OURS_INT8, INT8)
 # What is never asked of a network whose point says nothing: it has one speed.
 ONE_SPEED = frozenset({INT8})
 RECALIBRATION_BATCHES = 30
-TEMPERATURE, ALPHA = 4.0, 0.9
 HEAD = ("network", "row", "seed", "epochs", "asked")
 
 
@@ -214,13 +215,12 @@ MAKERS: dict[str, Callable[[Pair, Row, Path, Json], Search]] = {
 
 def distilled(pair: Pair, row: Row, model: nn.Module, out: Path, rate: float | None) -> None:
     """Train as all rows are trained, at our rule's rate unless one is given, and write the file."""
-    samples, optimizer = len(pair.splits.train), default_optimizer(pair.teacher).name
-    settings = TrainSettings.for_distillation(
-        epochs=row.epochs,
-        batch_size=fitting_batch(samples, short=is_short(samples, row.epochs, optimizer)),
-        learning_rate=rate, temperature=TEMPERATURE, alpha=ALPHA, seed=row.seed,
-        optimizer=optimizer,
+    samples, network = len(pair.splits.train), row.network
+    plan = Plan(
+        model=network.model, data=network.data, speedup=row.asked, epochs=row.epochs,
+        seed=row.seed, learning_rate=rate,
     )  # fmt: skip
+    settings = training_settings(plan, pair.teacher, samples, CLASSIFICATION)
     if rate is None:
         steps = steps_of(settings, samples)
         usual = expected_rate(settings.optimizer, steps, width_of(model), settings.batch_size)
