@@ -60,7 +60,7 @@ class StopsAfterTheTeacher(Silent):
 
 def accepted(folder, *plan, **options):
     """The plan that a run of these arguments writes down first."""
-    net = build("resnet8", classes=10, input_shape=(1, 16, 16))
+    net = build("resnet8", classes=10, input_shape=(1, 8, 8))
     with pytest.raises(KeyboardInterrupt):
         edgespiral.compress(net, "digits", *plan, listener=StopsAfterTheTeacher(), **options)
     return read(folder / "journal.jsonl")[0].plan
@@ -84,7 +84,7 @@ def test_a_keyword_takes_the_place_of_the_plan_s_field(tmp_path):
 
 
 def test_options_are_checked_before_anything_is_done(tmp_path):
-    model = build("resnet8", classes=10, input_shape=(1, 16, 16))
+    model = build("resnet8", classes=10, input_shape=(1, 8, 8))
     with pytest.raises(UsageError, match="epochs"):
         edgespiral.compress(model, "digits", out=tmp_path / "run", speedup=2.0, epochs=-1.0)
     with pytest.raises(UsageError, match="epoch"):
@@ -191,7 +191,7 @@ def test_a_loop_that_fails_is_one_line(tmp_path):
     ],
 )
 def test_a_training_that_cannot_be_is_refused_before_time_is_spent(tmp_path, options, problem):
-    net = build("resnet8", classes=10, input_shape=(1, 16, 16))
+    net = build("resnet8", classes=10, input_shape=(1, 8, 8))
     with pytest.raises(UsageError, match=problem):
         edgespiral.compress(net, "digits", out=tmp_path / "run", speedup=2.0, **options)
     assert not (tmp_path / "run" / "journal.jsonl").exists()
@@ -228,7 +228,7 @@ def test_a_supply_of_ones_own_is_exported_on(tmp_path):
 
 def test_export_then_measure(tmp_path):
     torch.manual_seed(0)
-    model = build("resnet8", classes=10, input_shape=(1, 16, 16)).eval()
+    model = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
     parity = edgespiral.export_model(model, load("digits"), tmp_path / "model.onnx")
     assert parity.agreement == 1.0
     (measurement,) = edgespiral.measure_models([tmp_path / "model.onnx"])
