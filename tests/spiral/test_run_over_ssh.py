@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from typing import Any
 
 import pytest
@@ -45,7 +46,22 @@ min_samples = 30
 [device]
 channel_multiple = 4
 """
-OPTIONS: dict[str, Any] = {"speedup": 1.5, "turns": 1, "epochs": 0.5, "max_drop": 100.0}
+# The run waits with what it has planned until its device is gone, however fast it would go on.
+WAITS = """
+import time
+from pathlib import Path
+
+import edgespiral
+
+
+class Waits(edgespiral.Listener):
+    def record_written(self, record):
+        if record.kind == "turn-planned":
+            Path("{planned}").touch()
+            while not Path("{gone}").exists():
+                time.sleep(0.01)
+"""
+OPTIONS: dict[str, Any] = {"speedup": 1.2, "turns": 1, "epochs": 0.5, "max_drop": 100.0}
 SLOW = "EDGESPIRAL_SLOW_TESTS"
 
 
@@ -71,20 +87,27 @@ def test_a_run_survives_a_restart_and_the_loss_of_its_device(
 ):
     caplog.set_level(logging.WARNING, "edgespiral.measure")
     save_model(small, str(tmp_path / "weights.safetensors"))
+    planned, gone, log = tmp_path / "planned", tmp_path / "gone", tmp_path / "waits.py"
+    log.write_text(WAITS.format(planned=planned, gone=gone))
     given = {"model": "resnet8", "data": "digits", "weights": tmp_path / "weights.safetensors"}
+    given |= {"log": [f"{log}:Waits"]}
     target = write_target(tmp_path, board, "onnxruntime")
     plan = load_plan(None, {**given, **PLAIN, "target": target, **OPTIONS})
     out, journal, console = tmp_path / "run", tmp_path / "run/journal.jsonl", Console(record=True)
+    is_back = threading.Event()
 
     def restart() -> None:
         board.stop()
         board.start()
+        is_back.set()
 
-    def planned() -> bool:
-        return journal.exists() and '"turn-planned"' in journal.read_text()
+    def lose() -> None:
+        is_back.wait(timeout=60)
+        board.stop()
+        gone.touch()
 
     meanwhile(lambda: board.processes("agent.py"), restart)
-    meanwhile(planned, board.stop)
+    meanwhile(planned.exists, lose)
     with pytest.raises(DeviceLostError, match="tried for 6 s") as lost:
         run_compress(plan, out=out, resume=False, console=console, command="edgespiral compress")
     assert lost.value.exit_code == ExitCode.TARGET
