@@ -106,6 +106,12 @@ RECIPES = {
     "a third of the rate": Recipe(rate_share=1 / 3),
     "branches in training": Recipe(branches=True),
     "branches in training, augmented": Recipe(branches=True, views=True),
+    "three times the rate, augmented": Recipe(rate_share=3.0, views=True),
+    "a third of the rate, augmented": Recipe(rate_share=1 / 3, views=True),
+    "mixup, augmented": Recipe(step=Mixed(), views=True),
+    "no labels, augmented": Recipe({"alpha": 1.0}, views=True),
+    "cosine, augmented": Recipe({"schedule": "cosine"}, views=True),
+    "batches of 64, augmented": Recipe({"batch_size": 64}, views=True),
 }
 
 
