@@ -9,11 +9,12 @@ the smaller ones of its family:
     [[network]]
     name = "ResNet-56, CIFAR-10"
     model = "resnet.py:resnet56"
-    data = "cifar.py:stored"
+    data = "cifar.py:views"
     weights = "resnet56.safetensors"
     siblings = ["resnet.py:resnet32", "resnet.py:resnet20"]
 
-All rows have the same teacher, data, epochs of the same distillation, at the rate that our rule has
+All rows have the same teacher, data (its random views from as many epochs on as ours has them, as
+stored in fewer), epochs of the same distillation, at the rate that our rule has
 for so many steps, and latency in turns with the teacher on host-cpu:
 
     ours          `edgespiral compress`, by default
@@ -225,7 +226,8 @@ def distilled(pair: Pair, row: Row, model: nn.Module, out: Path, rate: float | N
         steps = steps_of(settings, samples)
         usual = expected_rate(settings.optimizer, steps, width_of(model), settings.batch_size)
         settings = replace(settings, learning_rate=usual)
-    train(model, pair.splits, settings, Objective(CLASSIFICATION, teachers=[pair.teacher]))
+    splits = pair.shown if plan.shows_views else pair.splits
+    train(model, splits, settings, Objective(CLASSIFICATION, teachers=[pair.teacher]))
     out.mkdir(exist_ok=True)
     export_onnx(model, out / "model.onnx", input_shape=pair.splits.input_shape)
 

@@ -91,7 +91,8 @@ class Pair:
 
     def __init__(self, model: str, weights: Path, data: str = DATA) -> None:
         self.name, self.weights, self.data = model, weights, data
-        self.splits: DataSplits = load(data).unaugmented()
+        self.shown: DataSplits = load(data)
+        self.splits = self.shown.unaugmented()
         self.teacher = load_model_for(self.splits, model, weights=weights).eval()
         self.teacher_test_percent = 100.0 * float(right(self.teacher, self.splits.test).mean())
         self.source = PrunableModel.of(trace(self.teacher), self.splits.input_shape)
