@@ -123,7 +123,7 @@ class Samples(torch.utils.data.Dataset):
 
 
 NOISE = {part: Samples() for part in ("train", "validation", "test")}
-BUDGET = {"speedup": 1.3, "max_drop": 100.0, "batch_size": 32}
+BUDGET = {"speedup": 1.15, "max_drop": 100.0, "batch_size": 32}
 
 
 def test_a_mapping_of_data_sets_is_compressed_on(tmp_path):
@@ -134,7 +134,7 @@ def test_a_mapping_of_data_sets_is_compressed_on(tmp_path):
     )
     assert list((tmp_path / "cache").iterdir())
     assert isinstance(done, edgespiral.Compressed)
-    assert done.result.devices[0].speedup.value >= 1.3
+    assert done.result.devices[0].speedup.value >= BUDGET["speedup"]
     [rate] = [e for e in read(tmp_path / "run" / "journal.jsonl") if e.kind == "rate-chosen"]
     assert rate.reason.startswith("2 steps are too few")
     assert 0 < rate.learning_rate < 0.1
@@ -162,7 +162,7 @@ def test_a_loop_of_ones_own_trains_the_student(tmp_path):
         net, NOISE, out=tmp_path / "run", train=own_loop, epochs=3.0, **PLAIN, **BUDGET
     )
     assert len(LOOPED) == 6
-    assert done.result.devices[0].speedup.value >= 1.3
+    assert done.result.devices[0].speedup.value >= BUDGET["speedup"]
     assert read(tmp_path / "run" / "journal.jsonl")[0].plan["train"] == f"{__name__}:own_loop"
 
 
@@ -275,9 +275,7 @@ def test_a_network_as_people_write_them_is_compressed(tmp_path):
     torch.manual_seed(0)
     net, heard = torch.nn.DataParallel(Everything()), Heard()
     asked = {"target": QUICK, "allocation": "uniform", "turns": 1, "epochs": 0.5}
-    done = edgespiral.compress(
-        net, NOISE, out=tmp_path / "run", listener=heard, **asked, **BUDGET | {"speedup": 1.2}
-    )
+    done = edgespiral.compress(net, NOISE, out=tmp_path / "run", listener=heard, **asked, **BUDGET)
     assert "parametrisation folded into plain weights: first" in heard.lines
     inputs = torch.randn(3, 1, 16, 16)
     teacher = edgespiral.load_model(tmp_path / "run" / "teacher")

@@ -158,7 +158,7 @@ def test_a_run_of_another_teacher_is_refused(finished, digits):
 def words(weights: Path, out: Path, *more: str) -> tuple[str, ...]:
     return (
         *("compress", "resnet20", "--data", "digits", "--weights", str(weights)),
-        *("--speedup", "1.6", "--epochs", "1.25", "--max-drop", "20", "--out", str(out)),
+        *("--speedup", "1.3", "--epochs", "1.25", "--max-drop", "20", "--out", str(out)),
         *(*flags(PLAIN), "--pruner", "depgraph", *more),
     )
 

@@ -62,8 +62,8 @@ def train(
     learning_rate: Annotated[
         float | None,
         typer.Option(
-            help="Highest rate of the schedule. 0.2 by default, or 0.02 (docs/training.md); a "
-            "tenth of that with --weights."
+            help="Highest rate of the schedule. Default: 0.2 or 0.02 with sgd, 0.002 or 0.01 with "
+            "adamw (docs/training.md); a tenth of that with --weights."
         ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.", min=0)] = 0,
