@@ -62,7 +62,7 @@ def test_what_only_the_allocation_cannot_reach_is_told_so(teacher, digits, tmp_p
 
 
 def test_the_accuracy_floor_stops_a_run_with_the_best_turn_within_it(teacher, digits, tmp_path):
-    asked = {"speedup": 1.3, "epochs": 0.1, "max_drop": 1e-6, "learning_rate": 0.01, "turns": 1}
+    asked = {"speedup": 1.3, "epochs": 0.1, "max_drop": 1e-6, "learning_rate": 1.0, "turns": 1}
     done = api.compress(teacher, digits, out=tmp_path / "run", **PLAIN | asked)
     events = read(tmp_path / "run" / "journal.jsonl")
     (baseline,) = [event for event in events if isinstance(event, Baseline)]
