@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Baseline,
+    FamilyMeasured,
     Outcome,
     RunFinished,
     TurnPlanned,
@@ -112,9 +113,10 @@ class Spiral:
             rules = self._rules(budget, planner.start_ms)
             course = _Course(rules, baseline, budget, planner, planners.teacher)
             turns = self._students if self.context.plan.is_quality_goal else self._turns
-            end = turns(course)
             if self.context.plan.family:
-                end = self._family(course).end(end)
+                end = self._family(course).end(partial(turns, course))
+            else:
+                end = turns(course)
             return finish(self.context, self.fresh, baseline, end)
         finally:
             planners.close()
@@ -288,7 +290,7 @@ class Spiral:
 
     def _out_of_memory(self, budget: Budgets) -> str:
         """That no model is small enough, as the runtime alone takes too much; else nothing."""
-        begun = any(isinstance(event, TurnPlanned) for event in self._events())
+        begun = any(isinstance(event, TurnPlanned | FamilyMeasured) for event in self._events())
         if budget.memory_mib is None or begun:
             return ""
         limits = limited(budget.targets, budget.memory_mib)

@@ -72,10 +72,10 @@ def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
     return [event for event in events if isinstance(event, TurnFinished) and not event.sibling]
 
 
-def planned_turn(events: Sequence[Event], turn: int) -> TurnPlanned | None:
-    """The plan of `turn`, if it was made."""
+def planned_turn(events: Sequence[Event], turn: int, sibling: str = "") -> TurnPlanned | None:
+    """The plan of `turn` for a cut, or for the sibling of that name, if it was made."""
     plans = [e for e in events if isinstance(e, TurnPlanned) and e.turn == turn]
-    return plans[-1] if plans else None
+    return next((plan for plan in reversed(plans) if plan.sibling == sibling), None)
 
 
 def reached_ms(baseline: Baseline, done: TurnFinished, budget_ms: float) -> float:
