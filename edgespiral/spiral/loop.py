@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,14 @@ from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.start import explored_cut
 from edgespiral.spiral.family.choice import FamilyChoice
 from edgespiral.spiral.planning.planner import OutOfReach
-from edgespiral.spiral.planning.quality import MOST_STUDENTS, QualityGoal, next_student
+from edgespiral.spiral.planning.quality import (
+    MOST_STUDENTS,
+    QualityGoal,
+    Repeated,
+    next_student,
+    repeated,
+    trained_students,
+)
 from edgespiral.spiral.planning.screening import screen_of
 from edgespiral.spiral.policy import End, Next, Rules, next_step, planned_turn
 from edgespiral.spiral.schedule import Schedule
@@ -154,6 +161,7 @@ class Spiral:
         planner, parent = course.planner, course.teacher(Stopwatch())
         with self.context.listener.steps("measuring the fastest cut"):
             fastest_ms = planner.fastest_ms()
+        rules, baseline = course.rules, course.baseline
         allocation, turns = self.context.plan.allocation, self.context.plan.turns
 
         @cache
@@ -161,25 +169,29 @@ class Spiral:
             source, importance = parent.source, parent.importance
             return planner.divergence(source, importance, latency_ms, allocation)
 
+        goal = QualityGoal(
+            planner.start_ms,
+            fastest_ms,
+            rules.max_drop,
+            divergence,
+            MOST_STUDENTS if turns == "auto" else turns,
+            of_size=self.context.plan.smallest,
+        )
         while True:
-            goal = QualityGoal(
-                planner.start_ms,
-                fastest_ms,
-                course.rules.max_drop,
-                divergence,
-                MOST_STUDENTS if turns == "auto" else turns,
-                of_size=self.context.plan.smallest,
-            )
-            step = next_student(course.rules, goal, course.baseline, self._events())
+            step = next_student(rules, goal, baseline, self._events())
             if isinstance(step, End):
                 return step
             done = self._turn(course, step)
             if done is None:
-                fastest_ms = math.inf
+                goal = replace(goal, fastest_ms=math.inf)
             elif isinstance(done, OutOfReach):
-                fastest_ms = max(fastest_ms, BEYOND_REACH * done.fastest_ms)
+                beyond_ms = BEYOND_REACH * done.fastest_ms
+                goal = replace(goal, fastest_ms=max(goal.fastest_ms, beyond_ms))
+            elif isinstance(done, Repeated):
+                trained = trained_students(rules, goal, baseline, self._events())
+                goal = goal.past(done, step.target_ms, trained)
 
-    def _turn(self, course: _Course, step: Next) -> TurnFinished | OutOfReach | None:
+    def _turn(self, course: _Course, step: Next) -> TurnFinished | OutOfReach | Repeated | None:
         """One turn; None where nothing is left to cut."""
         watch = Stopwatch()
         aim = course.planner.target_text(step.target_ms)
@@ -196,7 +208,7 @@ class Spiral:
         else:
             parent = self._parents.parent(step.parent, source, watch, next_turn=step.turn)
         planned = self._planned(course, step, parent, watch)
-        if isinstance(planned, OutOfReach):
+        if isinstance(planned, OutOfReach | Repeated):
             return planned
         done = run_turn(
             self.context,
@@ -217,7 +229,7 @@ class Spiral:
 
     def _planned(
         self, course: _Course, step: Next, parent: Parent, watch: Stopwatch
-    ) -> TurnPlanned | OutOfReach:
+    ) -> TurnPlanned | OutOfReach | Repeated:
         earlier = planned_turn(self._events(), step.turn)
         if earlier is not None:
             return earlier
@@ -227,6 +239,12 @@ class Spiral:
             chosen, compared = self._chosen(step, parent, planner, epochs)
         if isinstance(chosen, OutOfReach):
             return chosen
+        again = repeated(chosen, self._events()) if plan.is_quality_goal else None
+        if again is not None:
+            self.context.listener.say(
+                f"  which is turn {again.turn}'s cut, so it is not trained again"
+            )
+            return again
         if planner.reused_layers or planner.reused_models:
             self.context.listener.say(
                 f"  latency cache: {planner.reused_layers} layers and {planner.reused_models} cuts "

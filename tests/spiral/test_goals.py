@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from quick_runs import QUICK
 from rich.console import Console
 
 from edgespiral import api
@@ -110,6 +113,18 @@ def test_the_fastest_that_holds_is_found_without_a_budget(wide, digits, options,
     assert [budget.name for budget in done.result.budgets] == ["accuracy"]
     again = api.compress(wide, digits, out=tmp_path / "run", resume=True, **asked)
     assert again.result == done.result
+
+
+def test_no_cut_is_trained_twice_to_find_the_smallest(wide, digits, options, tmp_path):
+    """In steps of 32 channels few cuts are to be had, and the next to nothing holds."""
+    coarse = tmp_path / "coarse.toml"
+    coarse.write_text(Path(QUICK).read_text().replace("multiple = 16", "multiple = 32"))
+    asked = {**options, "max_drop": 0.01, "smallest": True, "epochs": 0.02}
+    asked |= {"allocation": "uniform", "target": str(coarse)}
+    api.compress(wide, digits, out=tmp_path / "run", **asked)
+    turns = [e for e in read(tmp_path / "run" / "journal.jsonl") if isinstance(e, TurnFinished)]
+    widths = [tuple(sorted(turn.widths.items())) for turn in turns]
+    assert 0 < len(set(widths)) == len(widths)
 
 
 def test_the_smallest_that_holds_is_aimed_at_by_size(wide, digits, options, tmp_path):
