@@ -234,7 +234,8 @@ class Spiral:
         if earlier is not None:
             return earlier
         plan, planner = self.context.plan, course.planner
-        epochs = course.rules.schedule.turn_epochs(step.turn) - self._parents.slimming_epochs
+        epochs = course.rules.schedule.turn_epochs(step.turn, step.target_ms)
+        epochs -= self._parents.slimming_epochs
         with watch.timing("plan"):
             chosen, compared = self._chosen(step, parent, planner, epochs)
         if isinstance(chosen, OutOfReach):

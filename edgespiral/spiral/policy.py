@@ -131,9 +131,13 @@ def _target_ms(
         target_ms = _retreat(events, turns[-1], parent_ms)
         assert target_ms is not None
         return target_ms
-    over = max(0, len(turns) + 1 - rules.schedule.turns)
-    target_ms = rules.schedule.target_ms(len(turns) + 1) * CLOSER**over
-    if len(turns) + 1 < rules.schedule.turns:
+    schedule, turn = rules.schedule, len(turns) + 1
+    over = max(0, turn - schedule.turns)
+    # What is slower than the model that is cut next would be a turn that cuts nothing.
+    while turn < schedule.turns and schedule.target_ms(turn) >= parent_ms:
+        turn += 1
+    target_ms = schedule.target_ms(turn) * CLOSER**over
+    if turn < schedule.turns:
         return target_ms
     devices = turns[-1].devices if turns else baseline.devices
     teachers = baseline.devices
