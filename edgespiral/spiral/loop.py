@@ -45,7 +45,16 @@ from edgespiral.spiral.planning.quality import (
     trained_students,
 )
 from edgespiral.spiral.planning.screening import screen_of
-from edgespiral.spiral.policy import End, Next, Rules, next_step, planned_turn
+from edgespiral.spiral.policy import (
+    End,
+    Next,
+    Rules,
+    crossing_turns,
+    finished_turns,
+    floor_end,
+    next_step,
+    planned_turn,
+)
 from edgespiral.spiral.schedule import Schedule
 from edgespiral.spiral.shipping.ending import finish
 from edgespiral.spiral.shipping.publishing import (
@@ -155,6 +164,8 @@ class Spiral:
             if isinstance(done, OutOfReach):
                 which = _which_cut(step.turn, self.context.plan.allocation)
                 return _unreachable(budget, done, step.parent, which)
+            if isinstance(done, Repeated):  # no other cut lies between what holds and what does not
+                return floor_end(course.rules, step.parent)
 
     def _students(self, course: _Course) -> End:
         """As `_turns`, where there is no budget: students until the goal is bracketed."""
@@ -240,7 +251,7 @@ class Spiral:
             chosen, compared = self._chosen(step, parent, planner, epochs)
         if isinstance(chosen, OutOfReach):
             return chosen
-        again = repeated(chosen, self._events()) if plan.is_quality_goal else None
+        again = repeated(chosen, self._told_enough(course))
         if again is not None:
             self.context.listener.say(
                 f"  which is turn {again.turn}'s cut, so it is not trained again"
@@ -272,6 +283,12 @@ class Spiral:
         )
         self.context.journal.append(planned)
         return planned
+
+    def _told_enough(self, course: _Course) -> list[TurnFinished]:
+        """The turns whose cuts are not to be trained once more."""
+        if self.context.plan.is_quality_goal:
+            return finished_turns(self._events())
+        return crossing_turns(course.rules, course.baseline, self._events())
 
     def _chosen(
         self, step: Next, parent: Parent, planner: Planner, epochs: float

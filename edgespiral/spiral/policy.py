@@ -67,6 +67,12 @@ class Rules:
         return self.metric.floor(baseline.teacher.validation_score, self.max_drop)
 
 
+def crossing_turns(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> list[TurnFinished]:
+    """The turns of cuts whose students are below the score floor."""
+    floor, holds = rules.floor(baseline), rules.metric.holds
+    return [t for t in finished_turns(events) if not holds(t.student.validation_score, floor)]
+
+
 def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
     """The finished turns of cuts, in order; a sibling's, which comes after them, is none."""
     return [event for event in events if isinstance(event, TurnFinished) and not event.sibling]
@@ -108,7 +114,7 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
         if not within or retreated:
             target_ms = _retreat(events, done, parent_ms)
             if retreated or target_ms is None:
-                return End(Outcome.SCORE_FLOOR, parent, _floor_message(rules, parent))
+                return floor_end(rules, parent)
             retreated = True
     if len(turns) >= rules.schedule.turns + EXTRA_TURNS:
         message = "the budget was not met in the turns allowed"
@@ -187,8 +193,10 @@ def _retreat(events: Sequence[Event], failed: TurnFinished, parent_ms: float) ->
     return None if plan is None else retreat_ms(parent_ms, plan.target_ms)
 
 
-def _floor_message(rules: Rules, best_turn: int) -> str:
+def floor_end(rules: Rules, best_turn: int) -> End:
+    """That the score floor was crossed, and the turn of the fastest student within it."""
     result = f"turn {best_turn} is the fastest within it" if best_turn else "no turn is within it"
     metric = rules.metric
     drop = f"{rules.max_drop:g} {metric.difference_unit}".strip()
-    return f"the {metric.name} floor ({drop} worse than the teacher) was crossed; {result}"
+    message = f"the {metric.name} floor ({drop} worse than the teacher) was crossed; {result}"
+    return End(Outcome.SCORE_FLOOR, best_turn, message)

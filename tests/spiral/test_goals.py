@@ -115,12 +115,30 @@ def test_the_fastest_that_holds_is_found_without_a_budget(wide, digits, options,
     assert again.result == done.result
 
 
-def test_no_cut_is_trained_twice_to_find_the_smallest(wide, digits, options, tmp_path):
-    """In steps of 32 channels few cuts are to be had, and the next to nothing holds."""
+@pytest.fixture
+def coarse_options(options, tmp_path):
+    """Of a run in steps of 32 channels, so that few cuts are to be had, where next to none holds.
+
+    It is not trained long enough for that.
+    """
     coarse = tmp_path / "coarse.toml"
     coarse.write_text(Path(QUICK).read_text().replace("multiple = 16", "multiple = 32"))
-    asked = {**options, "max_drop": 0.01, "smallest": True, "epochs": 0.02}
-    asked |= {"allocation": "uniform", "target": str(coarse)}
+    asked = {"max_drop": 0.01, "epochs": 0.02, "allocation": "uniform", "target": str(coarse)}
+    return options | asked
+
+
+def test_a_cut_below_the_floor_is_not_trained_again_half_way_back(
+    wide, digits, coarse_options, tmp_path
+):
+    asked = coarse_options | {"parameters": 30_000}
+    done = api.compress(wide, digits, out=tmp_path / "run", **asked)
+    assert (done.result.outcome, done.result.best_turn) == (Outcome.SCORE_FLOOR, 0)
+    assert "no turn is within it" in done.result.message
+    assert done.result.turns == 1
+
+
+def test_no_cut_is_trained_twice_to_find_the_smallest(wide, digits, coarse_options, tmp_path):
+    asked = coarse_options | {"smallest": True}
     api.compress(wide, digits, out=tmp_path / "run", **asked)
     turns = [e for e in read(tmp_path / "run" / "journal.jsonl") if isinstance(e, TurnFinished)]
     widths = [tuple(sorted(turn.widths.items())) for turn in turns]

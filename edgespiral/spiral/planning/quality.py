@@ -167,12 +167,11 @@ def _slope(best: Trained, failed: Trained | None, least_told: float) -> float | 
     return best.lost / best.nats if best.nats > 0 and best.lost > least_told else None
 
 
-def repeated(planned: Planned, events: Sequence[Event]) -> Repeated | None:
-    """That a student of the planned widths was trained before, by the turns in `events`.
+def repeated(planned: Planned, turns: Sequence[TurnFinished]) -> Repeated | None:
+    """That one of `turns` has trained a student of the planned widths.
 
     With another seed it could hold by luck what it has failed, and it tells nothing new.
     """
-    turns = finished_turns(events)
     same = next((done.turn for done in turns if Widths(done.widths) == planned.widths), None)
     return None if same is None else Repeated(same, planned.latency_ms)
 
