@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cache, cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING
 
 from edgespiral.core.batches import first_inputs
 from edgespiral.core.listener import say_all
 from edgespiral.core.records.events import (
     Baseline,
+    FamilyMeasured,
     Outcome,
     RunFinished,
     TurnPlanned,
@@ -35,9 +36,25 @@ from edgespiral.spiral.context import Stopwatch
 from edgespiral.spiral.exploring.start import explored_cut
 from edgespiral.spiral.family.choice import FamilyChoice
 from edgespiral.spiral.planning.planner import OutOfReach
-from edgespiral.spiral.planning.quality import MOST_STUDENTS, QualityGoal, next_student
+from edgespiral.spiral.planning.quality import (
+    MOST_STUDENTS,
+    QualityGoal,
+    Repeated,
+    next_student,
+    repeated,
+    trained_students,
+)
 from edgespiral.spiral.planning.screening import screen_of
-from edgespiral.spiral.policy import End, Next, Rules, next_step, planned_turn
+from edgespiral.spiral.policy import (
+    End,
+    Next,
+    Rules,
+    crossing_turns,
+    finished_turns,
+    floor_end,
+    next_step,
+    planned_turn,
+)
 from edgespiral.spiral.schedule import Schedule
 from edgespiral.spiral.shipping.ending import finish
 from edgespiral.spiral.shipping.publishing import (
@@ -112,9 +129,10 @@ class Spiral:
             rules = self._rules(budget, planner.start_ms)
             course = _Course(rules, baseline, budget, planner, planners.teacher)
             turns = self._students if self.context.plan.is_quality_goal else self._turns
-            end = turns(course)
             if self.context.plan.family:
-                end = self._family(course).end(end)
+                end = self._family(course).end(partial(turns, course))
+            else:
+                end = turns(course)
             return finish(self.context, self.fresh, baseline, end)
         finally:
             planners.close()
@@ -146,12 +164,15 @@ class Spiral:
             if isinstance(done, OutOfReach):
                 which = _which_cut(step.turn, self.context.plan.allocation)
                 return _unreachable(budget, done, step.parent, which)
+            if isinstance(done, Repeated):  # no other cut lies between what holds and what does not
+                return floor_end(course.rules, step.parent)
 
     def _students(self, course: _Course) -> End:
         """As `_turns`, where there is no budget: students until the goal is bracketed."""
         planner, parent = course.planner, course.teacher(Stopwatch())
         with self.context.listener.steps("measuring the fastest cut"):
             fastest_ms = planner.fastest_ms()
+        rules, baseline = course.rules, course.baseline
         allocation, turns = self.context.plan.allocation, self.context.plan.turns
 
         @cache
@@ -159,25 +180,29 @@ class Spiral:
             source, importance = parent.source, parent.importance
             return planner.divergence(source, importance, latency_ms, allocation)
 
+        goal = QualityGoal(
+            planner.start_ms,
+            fastest_ms,
+            rules.max_drop,
+            divergence,
+            MOST_STUDENTS if turns == "auto" else turns,
+            of_size=self.context.plan.smallest,
+        )
         while True:
-            goal = QualityGoal(
-                planner.start_ms,
-                fastest_ms,
-                course.rules.max_drop,
-                divergence,
-                MOST_STUDENTS if turns == "auto" else turns,
-                of_size=self.context.plan.smallest,
-            )
-            step = next_student(course.rules, goal, course.baseline, self._events())
+            step = next_student(rules, goal, baseline, self._events())
             if isinstance(step, End):
                 return step
             done = self._turn(course, step)
             if done is None:
-                fastest_ms = math.inf
+                goal = replace(goal, fastest_ms=math.inf)
             elif isinstance(done, OutOfReach):
-                fastest_ms = max(fastest_ms, BEYOND_REACH * done.fastest_ms)
+                beyond_ms = BEYOND_REACH * done.fastest_ms
+                goal = replace(goal, fastest_ms=max(goal.fastest_ms, beyond_ms))
+            elif isinstance(done, Repeated):
+                trained = trained_students(rules, goal, baseline, self._events())
+                goal = goal.past(done, step.target_ms, trained)
 
-    def _turn(self, course: _Course, step: Next) -> TurnFinished | OutOfReach | None:
+    def _turn(self, course: _Course, step: Next) -> TurnFinished | OutOfReach | Repeated | None:
         """One turn; None where nothing is left to cut."""
         watch = Stopwatch()
         aim = course.planner.target_text(step.target_ms)
@@ -194,7 +219,7 @@ class Spiral:
         else:
             parent = self._parents.parent(step.parent, source, watch, next_turn=step.turn)
         planned = self._planned(course, step, parent, watch)
-        if isinstance(planned, OutOfReach):
+        if isinstance(planned, OutOfReach | Repeated):
             return planned
         done = run_turn(
             self.context,
@@ -215,16 +240,23 @@ class Spiral:
 
     def _planned(
         self, course: _Course, step: Next, parent: Parent, watch: Stopwatch
-    ) -> TurnPlanned | OutOfReach:
+    ) -> TurnPlanned | OutOfReach | Repeated:
         earlier = planned_turn(self._events(), step.turn)
         if earlier is not None:
             return earlier
         plan, planner = self.context.plan, course.planner
-        epochs = course.rules.schedule.turn_epochs(step.turn) - self._parents.slimming_epochs
+        epochs = course.rules.schedule.turn_epochs(step.turn, step.target_ms)
+        epochs -= self._parents.slimming_epochs
         with watch.timing("plan"):
             chosen, compared = self._chosen(step, parent, planner, epochs)
         if isinstance(chosen, OutOfReach):
             return chosen
+        again = repeated(chosen, self._told_enough(course))
+        if again is not None:
+            self.context.listener.say(
+                f"  which is turn {again.turn}'s cut, so it is not trained again"
+            )
+            return again
         if planner.reused_layers or planner.reused_models:
             self.context.listener.say(
                 f"  latency cache: {planner.reused_layers} layers and {planner.reused_models} cuts "
@@ -251,6 +283,12 @@ class Spiral:
         )
         self.context.journal.append(planned)
         return planned
+
+    def _told_enough(self, course: _Course) -> list[TurnFinished]:
+        """The turns whose cuts are not to be trained once more."""
+        if self.context.plan.is_quality_goal:
+            return finished_turns(self._events())
+        return crossing_turns(course.rules, course.baseline, self._events())
 
     def _chosen(
         self, step: Next, parent: Parent, planner: Planner, epochs: float
@@ -288,7 +326,7 @@ class Spiral:
 
     def _out_of_memory(self, budget: Budgets) -> str:
         """That no model is small enough, as the runtime alone takes too much; else nothing."""
-        begun = any(isinstance(event, TurnPlanned) for event in self._events())
+        begun = any(isinstance(event, TurnPlanned | FamilyMeasured) for event in self._events())
         if budget.memory_mib is None or begun:
             return ""
         limits = limited(budget.targets, budget.memory_mib)

@@ -67,15 +67,21 @@ class Rules:
         return self.metric.floor(baseline.teacher.validation_score, self.max_drop)
 
 
+def crossing_turns(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> list[TurnFinished]:
+    """The turns of cuts whose students are below the score floor."""
+    floor, holds = rules.floor(baseline), rules.metric.holds
+    return [t for t in finished_turns(events) if not holds(t.student.validation_score, floor)]
+
+
 def finished_turns(events: Sequence[Event]) -> list[TurnFinished]:
     """The finished turns of cuts, in order; a sibling's, which comes after them, is none."""
     return [event for event in events if isinstance(event, TurnFinished) and not event.sibling]
 
 
-def planned_turn(events: Sequence[Event], turn: int) -> TurnPlanned | None:
-    """The plan of `turn`, if it was made."""
+def planned_turn(events: Sequence[Event], turn: int, sibling: str = "") -> TurnPlanned | None:
+    """The plan of `turn` for a cut, or for the sibling of that name, if it was made."""
     plans = [e for e in events if isinstance(e, TurnPlanned) and e.turn == turn]
-    return plans[-1] if plans else None
+    return next((plan for plan in reversed(plans) if plan.sibling == sibling), None)
 
 
 def reached_ms(baseline: Baseline, done: TurnFinished, budget_ms: float) -> float:
@@ -108,7 +114,7 @@ def next_step(rules: Rules, baseline: Baseline, events: Sequence[Event]) -> Next
         if not within or retreated:
             target_ms = _retreat(events, done, parent_ms)
             if retreated or target_ms is None:
-                return End(Outcome.SCORE_FLOOR, parent, _floor_message(rules, parent))
+                return floor_end(rules, parent)
             retreated = True
     if len(turns) >= rules.schedule.turns + EXTRA_TURNS:
         message = "the budget was not met in the turns allowed"
@@ -131,9 +137,13 @@ def _target_ms(
         target_ms = _retreat(events, turns[-1], parent_ms)
         assert target_ms is not None
         return target_ms
-    over = max(0, len(turns) + 1 - rules.schedule.turns)
-    target_ms = rules.schedule.target_ms(len(turns) + 1) * CLOSER**over
-    if len(turns) + 1 < rules.schedule.turns:
+    schedule, turn = rules.schedule, len(turns) + 1
+    over = max(0, turn - schedule.turns)
+    # What is slower than the model that is cut next would be a turn that cuts nothing.
+    while turn < schedule.turns and schedule.target_ms(turn) >= parent_ms:
+        turn += 1
+    target_ms = schedule.target_ms(turn) * CLOSER**over
+    if turn < schedule.turns:
         return target_ms
     devices = turns[-1].devices if turns else baseline.devices
     teachers = baseline.devices
@@ -183,8 +193,10 @@ def _retreat(events: Sequence[Event], failed: TurnFinished, parent_ms: float) ->
     return None if plan is None else retreat_ms(parent_ms, plan.target_ms)
 
 
-def _floor_message(rules: Rules, best_turn: int) -> str:
+def floor_end(rules: Rules, best_turn: int) -> End:
+    """That the score floor was crossed, and the turn of the fastest student within it."""
     result = f"turn {best_turn} is the fastest within it" if best_turn else "no turn is within it"
     metric = rules.metric
     drop = f"{rules.max_drop:g} {metric.difference_unit}".strip()
-    return f"the {metric.name} floor ({drop} worse than the teacher) was crossed; {result}"
+    message = f"the {metric.name} floor ({drop} worse than the teacher) was crossed; {result}"
+    return End(Outcome.SCORE_FLOOR, best_turn, message)

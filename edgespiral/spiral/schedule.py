@@ -26,10 +26,14 @@ class Schedule:
 
     @classmethod
     def plan(cls, start_ms: float, budget_ms: float, turns: int | str, epochs: float) -> Schedule:
-        """`turns` may be "auto": as few as keep each step within `LARGEST_STEP`."""
+        """`turns` may be "auto": as few as keep each step within `LARGEST_STEP`.
+
+        Where the start is within the budget there is no way to go in steps, so it is one turn.
+        """
         distance = start_ms / budget_ms
         count = math.ceil(math.log(distance) / math.log(LARGEST_STEP) - 1e-9)
-        return cls(start_ms, budget_ms, max(1, count) if turns == "auto" else int(turns), epochs)
+        wanted = max(1, count) if turns == "auto" else int(turns)
+        return cls(start_ms, budget_ms, wanted if distance > 1 else 1, epochs)
 
     def target_ms(self, turn: int) -> float:
         """Latency that turn `turn` (from 1) aims at."""
@@ -37,10 +41,14 @@ class Schedule:
             return self.budget_ms
         return self.start_ms * math.pow(self.budget_ms / self.start_ms, turn / self.turns)
 
-    def turn_epochs(self, turn: int) -> float:
-        """Distillation epochs of turn `turn`: the last turn, whose weights ship, gets double."""
+    def turn_epochs(self, turn: int, target_ms: float = math.inf) -> float:
+        """Distillation epochs of turn `turn`: the last turn, whose weights ship, gets double.
+
+        So does one whose target is the budget's because steps before were longer than planned.
+        """
         total = self.turns - 1 + LAST_TURN_SHARE
-        return self.epochs * (LAST_TURN_SHARE if turn >= self.turns else 1.0) / total
+        is_last = turn >= self.turns or target_ms <= self.budget_ms
+        return self.epochs * (LAST_TURN_SHARE if is_last else 1.0) / total
 
 
 def retreat_ms(parent_ms: float, failed_ms: float) -> float | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from quick_runs import QUICK
 from rich.console import Console
 
 from edgespiral import api
@@ -110,6 +113,36 @@ def test_the_fastest_that_holds_is_found_without_a_budget(wide, digits, options,
     assert [budget.name for budget in done.result.budgets] == ["accuracy"]
     again = api.compress(wide, digits, out=tmp_path / "run", resume=True, **asked)
     assert again.result == done.result
+
+
+@pytest.fixture
+def coarse_options(options, tmp_path):
+    """Of a run in steps of 32 channels, so that few cuts are to be had, where next to none holds.
+
+    It is not trained long enough for that.
+    """
+    coarse = tmp_path / "coarse.toml"
+    coarse.write_text(Path(QUICK).read_text().replace("multiple = 16", "multiple = 32"))
+    asked = {"max_drop": 0.01, "epochs": 0.02, "allocation": "uniform", "target": str(coarse)}
+    return options | asked
+
+
+def test_a_cut_below_the_floor_is_not_trained_again_half_way_back(
+    wide, digits, coarse_options, tmp_path
+):
+    asked = coarse_options | {"parameters": 30_000}
+    done = api.compress(wide, digits, out=tmp_path / "run", **asked)
+    assert (done.result.outcome, done.result.best_turn) == (Outcome.SCORE_FLOOR, 0)
+    assert "no turn is within it" in done.result.message
+    assert done.result.turns == 1
+
+
+def test_no_cut_is_trained_twice_to_find_the_smallest(wide, digits, coarse_options, tmp_path):
+    asked = coarse_options | {"smallest": True}
+    api.compress(wide, digits, out=tmp_path / "run", **asked)
+    turns = [e for e in read(tmp_path / "run" / "journal.jsonl") if isinstance(e, TurnFinished)]
+    widths = [tuple(sorted(turn.widths.items())) for turn in turns]
+    assert 0 < len(set(widths)) == len(widths)
 
 
 def test_the_smallest_that_holds_is_aimed_at_by_size(wide, digits, options, tmp_path):

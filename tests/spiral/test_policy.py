@@ -171,5 +171,23 @@ def test_a_teacher_that_is_fast_enough_is_cut_for_its_memory(story):
     assert step == Next(turn=1, parent=0, target_ms=pytest.approx(TEACHER_MS / 1.25))
 
 
+def test_of_a_schedule_that_a_student_is_ahead_of_the_next_step_down_is_taken(story):
+    def after(latency_ms):
+        return story((89.0, latency_ms, Verdict.MISSED), turns=4)
+
+    # Its targets are 5.7, 4.0, 2.8 and 2 ms.
+    assert after(5.6).target_ms == pytest.approx(4.0)
+    assert after(3.9) == Next(turn=2, parent=1, target_ms=pytest.approx(2.83, rel=0.01))
+    assert after(2.5) == Next(turn=2, parent=1, target_ms=BUDGET_MS)
+
+
+def test_a_student_fast_enough_whose_memory_is_not_is_cut_for_that_at_once(story):
+    schedule = Schedule.plan(TEACHER_MS, BUDGET_MS, 3, 3.0)
+    step = story(
+        (89.0, 1.9, Verdict.MISSED, of_100_mib(125.0)), memory=of_100_mib(125.0), schedule=schedule
+    )
+    assert step == Next(turn=2, parent=1, target_ms=pytest.approx(1.9 / 1.25))
+
+
 def test_memory_alone_does_not_steer_turns_that_are_far_from_the_budget(story):
     assert story(turns=2, memory=of_100_mib(900.0)).target_ms == 4.0

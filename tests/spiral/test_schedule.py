@@ -29,6 +29,19 @@ def test_turns_share_the_epochs_and_the_last_gets_twice_as_many(turns, epochs):
     assert all(shares[-1] == pytest.approx(2 * share) for share in shares[:-1])
 
 
+def test_what_is_fast_enough_already_takes_one_turn_of_all_epochs():
+    """Steps to a slower budget would be targets that the teacher meets."""
+    for turns in ("auto", 3):
+        schedule = Schedule.plan(10.0, 1000.0, turns, 4.0)
+        assert (schedule.turns, schedule.turn_epochs(1)) == (1, 4.0)
+
+
+def test_a_turn_that_is_aimed_at_the_budget_early_is_trained_as_the_last():
+    schedule = Schedule.plan(10.0, 2.0, 3, 4.0)
+    assert schedule.turn_epochs(2, schedule.target_ms(2)) == 1.0
+    assert schedule.turn_epochs(2, schedule.target_ms(3)) == schedule.turn_epochs(3) == 2.0
+
+
 def test_auto_takes_one_turn_where_one_step_reaches():
     assert Schedule.plan(10.0, 10.0 / 2.2, "auto", 2.0).turns == 1
     assert Schedule.plan(10.0, 10.0 / 4, "auto", 2.0).turns == 1

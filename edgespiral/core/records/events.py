@@ -195,11 +195,17 @@ class Sibling(Record):
 
 
 class FamilyMeasured(RunEvent):
-    """The plan's siblings, after the run's own turns, and which is trained; None where none is."""
+    """The plan's siblings, after the run's own turns, and which is trained; None where none is.
+
+    `outcome`, `best_turn` and `message` are how those turns ended; not in journals of before.
+    """
 
     kind: Literal["family-measured"] = "family-measured"
     siblings: tuple[Sibling, ...] = Field(min_length=1)
     trained: Line | None
+    outcome: Outcome | None = None
+    best_turn: int = 0
+    message: str = ""
 
 
 class TurnPlanned(RunEvent):

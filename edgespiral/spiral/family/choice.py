@@ -36,12 +36,12 @@ from edgespiral.report import console
 from edgespiral.spiral.budget import joined
 from edgespiral.spiral.context import Parent, Stopwatch
 from edgespiral.spiral.family.siblings import sibling_of
-from edgespiral.spiral.policy import End, finished_turns, planned_turn
+from edgespiral.spiral.policy import End, finished_turns, next_step, planned_turn
 from edgespiral.spiral.student.making import begin_with
 from edgespiral.spiral.turn import decide, on_devices, run_turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from torch.fx import GraphModule
@@ -69,26 +69,50 @@ class FamilyChoice:
     budgets: Budgets
     precision: Precision
 
-    def end(self, end: End) -> End:
-        """How the run ends once its own turns have ended so.
+    def end(self, cuts: Callable[[], End]) -> End:
+        """How the run ends.
+
+        Args:
+            cuts: takes the run's own turns, and says how they have ended. It is not asked again
+                once siblings were measured: planning anew could come to something else.
 
         Raises:
             EdgeSpiralError: as `run_turn`; a resumed run goes on where this stopped.
         """
-        name = self._measured().trained
-        return end if name is None else self._better(end, self._trained(name))
-
-    def _measured(self) -> FamilyMeasured:
-        """All siblings beside the teacher, and the one that is to be trained."""
         earlier = [e for e in self.context.journal.read() if isinstance(e, FamilyMeasured)]
         if earlier:
-            return earlier[-1]
+            measured, end = earlier[-1], self._recorded(earlier[-1])
+        else:
+            end = cuts()
+            measured = self._measured(end)
+        name = measured.trained
+        return end if name is None else self._better(end, self._trained(name))
+
+    def _recorded(self, measured: FamilyMeasured) -> End:
+        """How the run's own turns had ended when siblings were measured."""
+        if measured.outcome is not None:
+            return End(measured.outcome, measured.best_turn, measured.message)
+        step = next_step(self.rules, self.baseline, self.context.journal.read())
+        if isinstance(step, End):
+            return step
+        # Another turn was due and its plan is not there, so none had reached far enough.
+        message = f"no further cut was found for {self.budgets}"
+        return End(Outcome.UNREACHABLE, step.parent, message)
+
+    def _measured(self, end: End) -> FamilyMeasured:
+        """All siblings beside the teacher, and the one that is to be trained."""
         with self.context.listener.steps("measuring the family"):
             siblings = [self._sibling(name) for name in self.names]
         within = [sibling for sibling in siblings if sibling.verdict is Verdict.MET]
         largest = max(within, key=lambda s: s.footprint.parameter_count, default=None)
         trained = largest.name if largest else None
-        record = FamilyMeasured(siblings=tuple(siblings), trained=trained)
+        record = FamilyMeasured(
+            siblings=tuple(siblings),
+            trained=trained,
+            outcome=end.outcome,
+            best_turn=end.best_turn,
+            message=end.message,
+        )
         self.context.journal.append(record)
         say_all(self.context.listener, console.family(record))
         return record
@@ -138,7 +162,7 @@ class FamilyChoice:
         if done:
             return done[-1]
         turn = len(finished_turns(events)) + 1
-        planned = planned_turn(events, turn)
+        planned = planned_turn(events, turn, sibling=name)
         if planned is None:
             planned = TurnPlanned(
                 turn=turn,

@@ -104,7 +104,8 @@ class Footprints:
     _corrections: deque[tuple[float, float]] = field(init=False)
 
     def __post_init__(self) -> None:
-        """Begin without corrections."""
+        """Begin with the uncut model, and without corrections."""
+        self._built[self._base_widths] = self.base
         self._corrections = deque(maxlen=LAST_BUILT)
 
     def add(self, widths: Mapping[str, int], footprint: Footprint) -> None:
@@ -112,7 +113,9 @@ class Footprints:
         predicted = self._uncorrected(widths)
         ratios = (footprint.size_bytes / predicted[0], footprint.parameter_count / predicted[1])
         self._corrections.append(ratios)
-        self._built[Widths(widths)] = footprint
+        # The uncut model is what the run measures sizes from, so it stays as it was.
+        if Widths(widths) != self._base_widths:
+            self._built[Widths(widths)] = footprint
 
     def of(self, widths: Mapping[str, int]) -> Footprint:
         """What the cut to `widths` takes, as far as is known."""
@@ -145,6 +148,10 @@ class Footprints:
             SizeTerms(layers, constant, self.counts.base, 0, factor / limit, lead_ms, landing)
             for limit, factor, constant in scaled
         ]
+
+    @property
+    def _base_widths(self) -> Widths:
+        return Widths(self.counts.base)
 
     @property
     def _correction(self) -> tuple[float, float]:

@@ -9,10 +9,11 @@ brackets the goal more closely (regula falsi on the divergence).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from edgespiral.core.records.events import Outcome
+from edgespiral.core.records.widths import Widths
 from edgespiral.spiral.policy import End, Next, finished_turns
 from edgespiral.spiral.schedule import LARGEST_STEP, SMALLEST_STEP
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgespiral.core.records.events import Baseline, Event, TurnFinished
+    from edgespiral.spiral.planning.search import Planned
     from edgespiral.spiral.policy import Rules
 
 # The first student's latency over the teacher's, before anything is known.
@@ -47,6 +49,13 @@ class Trained(NamedTuple):
     nats: float
 
 
+class Repeated(NamedTuple):
+    """A cut that was planned once more: which turn trained it, and what planning measured of it."""
+
+    turn: int
+    latency_ms: float
+
+
 class Aim(NamedTuple):
     """What the next student is to take, and what it is predicted to lose, if that is known."""
 
@@ -66,6 +75,7 @@ class QualityGoal:
             fast.
         most_students: that may be trained.
         of_size: "latencies" are sizes: shares of the teacher's size, in its time.
+        slowest_ms: no cut that was not trained yet is slower.
 
     Example:
         >>> goal = QualityGoal(8.0, 1.0, 1.0, lambda latency_ms: 8.0 / latency_ms - 1)
@@ -82,11 +92,24 @@ class QualityGoal:
     divergence: Callable[[float], float]
     most_students: int = MOST_STUDENTS
     of_size: bool = False
+    slowest_ms: float = math.inf
 
     def best(self, trained: Sequence[Trained]) -> Trained:
         """The fastest that holds; the teacher where none does."""
         teacher = Trained(0, self.start_ms, 0.0, holds=True, nats=0.0)
         return min((t for t in (teacher, *trained) if t.holds), key=lambda t: t.latency_ms)
+
+    def past(self, repeated: Repeated, aimed_ms: float, trained: Sequence[Trained]) -> QualityGoal:
+        """The same goal, where what was aimed at `aimed_ms` is a cut that was trained before.
+
+        Widths are coarse, so nothing else lies between the two latencies: what holds is looked for
+        above both where that student had failed, and below both where it is the best or slower.
+        """
+        again, best = next(t for t in trained if t.turn == repeated.turn), self.best(trained)
+        if not again.holds and again.latency_ms < best.latency_ms:
+            return replace(self, fastest_ms=max(self.fastest_ms, aimed_ms))
+        below_ms = min(repeated.latency_ms, aimed_ms)
+        return replace(self, slowest_ms=min(self.slowest_ms, below_ms))
 
     def aim(self, trained: Sequence[Trained]) -> Aim | None:
         """Where the next student is to be; None where another is not worth its training."""
@@ -95,17 +118,20 @@ class QualityGoal:
         nearest = max(failed, key=lambda t: t.latency_ms, default=None)
         limit_ms = nearest.latency_ms if nearest else self.fastest_ms
         limit_ms = max(limit_ms, self.fastest_ms)
-        if len(trained) >= self.most_students or best.latency_ms / limit_ms < SMALLEST_STEP:
+        from_ms = min(best.latency_ms, self.slowest_ms)
+        if len(trained) >= self.most_students or from_ms / limit_ms < SMALLEST_STEP:
             return None
         if not trained:
             return Aim(max(FIRST_SHARE * self.start_ms, self.fastest_ms), None)
         slope = _slope(best, nearest, LEAST_TOLD * self.max_drop)
         wanted = self._wanted(best)
         nats = best.nats + (wanted - best.lost) / slope if slope else LARGEST_STEP * best.nats
-        latency_ms = self._clipped(self._latency_of(nats, best), best, nearest, limit_ms)
+        predicted_ms = self._latency_of(nats, best)
+        latency_ms = _clipped(predicted_ms, from_ms, limit_ms, is_failed=nearest is not None)
         if not slope:
             return Aim(latency_ms, None)
-        return Aim(latency_ms, best.lost + slope * (self.divergence(latency_ms) - best.nats))
+        lost = best.lost + slope * (self.divergence(latency_ms) - best.nats)
+        return Aim(latency_ms, max(0.0, lost))
 
     def _wanted(self, best: Trained) -> float:
         """What the next student is to lose."""
@@ -123,15 +149,13 @@ class QualityGoal:
                 slow = middle
         return math.exp(slow)
 
-    def _clipped(
-        self, latency_ms: float, best: Trained, failed: Trained | None, limit_ms: float
-    ) -> float:
-        """`latency_ms`, well inside of what is bracketed and not too far in one step."""
-        width = best.latency_ms / limit_ms
-        least = limit_ms * width**LEAST_INSIDE if failed else limit_ms
-        least = max(least, best.latency_ms / LARGEST_STEP)
-        most = best.latency_ms / max(SMALLEST_STEP, width**LEAST_INSIDE if failed else 1.0)
-        return max(least, min(most, latency_ms))
+
+def _clipped(latency_ms: float, from_ms: float, limit_ms: float, *, is_failed: bool) -> float:
+    """`latency_ms`, well inside of what is bracketed and not too far in one step."""
+    inside = (from_ms / limit_ms) ** LEAST_INSIDE if is_failed else 1.0
+    least = max(limit_ms * inside, from_ms / LARGEST_STEP)
+    most = from_ms / max(SMALLEST_STEP, inside)
+    return max(least, min(most, latency_ms))
 
 
 def _slope(best: Trained, failed: Trained | None, least_told: float) -> float | None:
@@ -141,6 +165,15 @@ def _slope(best: Trained, failed: Trained | None, least_told: float) -> float | 
         lost = failed.lost - best.lost
         return lost / nats if nats > 0 and lost > 0 and math.isfinite(nats) else None
     return best.lost / best.nats if best.nats > 0 and best.lost > least_told else None
+
+
+def repeated(planned: Planned, turns: Sequence[TurnFinished]) -> Repeated | None:
+    """That one of `turns` has trained a student of the planned widths.
+
+    With another seed it could hold by luck what it has failed, and it tells nothing new.
+    """
+    same = next((done.turn for done in turns if Widths(done.widths) == planned.widths), None)
+    return None if same is None else Repeated(same, planned.latency_ms)
 
 
 def trained_students(

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
 from brief_training import taught
-from quick_runs import PLAIN
+from quick_runs import PLAIN, QUICK
 from rich.console import Console
 from safetensors.torch import save_model
 
 from edgespiral import api
 from edgespiral.core.errors import ModelError, UsageError
-from edgespiral.core.records.events import FamilyMeasured, Outcome, TurnFinished
+from edgespiral.core.records.events import FamilyMeasured, Outcome, TurnFinished, TurnPlanned
 from edgespiral.core.records.journal import read
 from edgespiral.core.records.measurement import Verdict
 from edgespiral.models.saved import load_model
 from edgespiral.report.html import render_html
 from edgespiral.report.table import print_table
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NETS = """
 from torch import nn
@@ -114,6 +113,57 @@ def test_a_finished_comparison_is_not_made_again(compared, wide, digits, asked):
     again = api.compress(wide, digits, out=compared.folder, resume=True, **asked)
     assert again.result == compared.result
     assert (compared.folder / "journal.jsonl").read_bytes() == before
+
+
+@pytest.fixture(scope="module")
+def narrow_steps(tmp_path_factory) -> str:
+    """A target whose kernels like widths that are multiples of 4."""
+    text = Path(QUICK).read_text().replace("channel_multiple = 16", "channel_multiple = 4")
+    target = tmp_path_factory.mktemp("target") / "narrow.toml"
+    target.write_text(text)
+    return str(target)
+
+
+@pytest.fixture(scope="module")
+def without_a_cut(wide, digits, quick_options, nets, narrow_steps, tmp_path_factory):
+    """What was asked of a run, and what came of it: one turn cannot cut as far as a sibling is."""
+    asked = quick_options | PLAIN | {"target": narrow_steps, "epochs": 0.1, "max_drop": 99.0}
+    asked |= {"speedup": None, "parameters": 3500, "turns": 1, "family": [f"{nets}:narrower"]}
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return asked, api.compress(wide, digits, out=out, **asked)
+
+
+@pytest.mark.parametrize("of_before", [False, True])
+@pytest.mark.parametrize("last", ["family-measured", "turn-planned", "turn-finished"])
+def test_a_run_whose_cuts_reached_nothing_goes_on_with_its_sibling(
+    last, of_before, without_a_cut, wide, digits, tmp_path
+):
+    asked, done = without_a_cut
+    shutil.copytree(done.folder, tmp_path / "run")
+    journal = tmp_path / "run" / "journal.jsonl"
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    kinds = [record["kind"] for record in records]
+    assert [kind for kind in kinds if kind.startswith("turn-")] == ["turn-planned", "turn-finished"]
+    kept = records[: kinds.index(last) + 1]
+    if of_before:
+        for name in ("outcome", "best_turn", "message"):
+            del kept[kinds.index("family-measured")][name]
+    journal.write_text("".join(f"{json.dumps(record)}\n" for record in kept))
+    again = api.compress(wide, digits, out=tmp_path / "run", resume=True, **asked)
+    events = read(journal)
+    [planned] = [e for e in events if isinstance(e, TurnPlanned)]
+    [finished] = [e for e in events if isinstance(e, TurnFinished)]
+    assert planned.sibling == finished.sibling == asked["family"][0]
+    result, expected = again.result, done.result
+    assert (result.outcome, result.best_turn) == (expected.outcome, 1) == (Outcome.MET, 1)
+    assert result.message == expected.message
+
+
+def test_how_cuts_ended_is_kept_beside_the_family(without_a_cut):
+    _, done = without_a_cut
+    [measured] = [e for e in read(done.folder / "journal.jsonl") if isinstance(e, FamilyMeasured)]
+    assert (measured.outcome, measured.best_turn) == (Outcome.UNREACHABLE, 0)
+    assert "3500 parameters is out of reach" in measured.message
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,12 @@ def test_parameters_are_known_without_building_the_cut(name):
 
 
 @pytest.fixture(scope="module")
-def footprints():
-    source = prunable("resnet8")
+def source():
+    return prunable("resnet8")
+
+
+@pytest.fixture
+def footprints(source):
     teacher = Footprint(size_bytes=400_000, parameter_count=parameter_count(source.model))
     half = FootprintBudget(kind="parameters", limit=0.5 * teacher.parameter_count)
     size = FootprintBudget(kind="size", limit=300_000)
@@ -75,6 +79,17 @@ def test_what_was_built_is_exact_and_corrects_what_was_not(footprints):
     assert sizes.of(other).size_bytes == pytest.approx(1.1 * predicted.size_bytes, rel=0.01)
     budget, value = sizes.furthest(cut)
     assert (budget.kind, value) == ("size", built.size_bytes)
+
+
+def test_the_uncut_model_is_known_and_no_cut_corrects_it(footprints):
+    """What targets are reckoned from is the same before a run's first cuts and once it goes on."""
+    source, sizes = footprints
+    base = {group.name: group.channels for group in source.groups}
+    cut = every_choice(source.groups, source.branches, 4).at_share(0.5)
+    sizes.add(cut, Footprint(size_bytes=50_000, parameter_count=99))
+    assert sizes.of(base) == sizes.base
+    sizes.add(base, Footprint(size_bytes=400_123, parameter_count=sizes.base.parameter_count))
+    assert sizes.of(base) == sizes.base
 
 
 def test_a_size_is_held_against_its_budget_as_a_latency_is(footprints):
@@ -99,13 +114,21 @@ def test_sizes_are_told_as_sums_over_tensors(footprints):
     source, sizes = footprints
     base = Widths({group.name: group.channels for group in source.groups})
     sized = Latencies([Device("host", 2.0, 1.0, 4, 2.0, is_budgeted=False)], [], base, sizes)
-    terms = sized.terms([1.0])
-    assert len(terms) == len(sizes.budgets) == 2
     choice = every_choice(source.groups, source.branches, 4)
-    for widths in (base, choice.at_share(0.25), choice.at_share(0.75), choice.narrowest()):
+    assert len(sized.terms([1.0])) == len(sizes.budgets) == 2
+
+    def check(widths):
         told_ms = []
-        for size in terms:
+        for size in sized.terms([1.0]):
             less = size.less(widths)
             layers = sum(size.layer_ms(layer, *layer.sides(less)) for layer in size.layers)
             told_ms.append(float(size.told_ms(size.scale * size.constant_ms + layers)))
         assert max(told_ms) == pytest.approx(sized.worst_ms(widths, [50.0]), rel=1e-3)
+
+    check(base)
+    half = choice.at_share(0.5)
+    known = sizes.of(half)
+    built = Footprint(size_bytes=2 * known.size_bytes, parameter_count=3 * known.parameter_count)
+    sizes.add(half, built)
+    for widths in (choice.at_share(0.25), choice.at_share(0.75), choice.narrowest()):
+        check(widths)

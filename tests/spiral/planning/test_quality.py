@@ -5,7 +5,13 @@ from itertools import pairwise
 
 import pytest
 
-from edgespiral.spiral.planning.quality import AIM, MOST_STUDENTS, QualityGoal, Trained
+from edgespiral.spiral.planning.quality import (
+    AIM,
+    MOST_STUDENTS,
+    QualityGoal,
+    Repeated,
+    Trained,
+)
 from edgespiral.spiral.schedule import LARGEST_STEP, SMALLEST_STEP
 
 START_MS, FASTEST_MS, MAX_DROP = 8.0, 0.5, 1.0
@@ -77,6 +83,44 @@ def test_a_cut_that_no_allocation_reaches_is_infinitely_far():
     trained, best = search(lambda latency_ms: 0.1 * divergence(max(3.0, latency_ms)), nats=nats)
     assert best.holds
     assert all(math.isfinite(student.latency_ms) for student in trained)
+
+
+def search_coarse(cuts_ms, lost_of, told=1.0):
+    """As `search`, where nothing but `cuts_ms` can be cut to; planning tells `told` times that."""
+    sought, trained, plans = goal(), [], 0
+    while (aim := sought.aim(trained)) is not None:
+        plans += 1
+        assert plans < 40, "it goes on without end"
+        assert aim.lost is None or aim.lost >= 0
+        landed_ms = max(ms for ms in cuts_ms if told * ms <= aim.latency_ms)
+        same = next((t for t in trained if t.latency_ms == landed_ms), None)
+        if same is not None:
+            sought = sought.past(Repeated(same.turn, told * landed_ms), aim.latency_ms, trained)
+            continue
+        lost = lost_of(landed_ms)
+        nats = sought.divergence(landed_ms)
+        trained.append(Trained(len(trained) + 1, landed_ms, lost, lost <= MAX_DROP, nats))
+    return trained, sought.best(trained)
+
+
+@pytest.mark.parametrize("told", [1.0, 0.85])
+@pytest.mark.parametrize("held_ms", [7.0, 6.0, 3.4, 2.0, 1.0, FASTEST_MS])
+def test_of_coarse_widths_none_is_trained_twice(held_ms, told):
+    cuts_ms = (7.0, 6.0, 3.4, 2.0, 1.0, FASTEST_MS)
+    trained, best = search_coarse(cuts_ms, lambda ms: 0.5 if ms >= held_ms else 1.5, told)
+    latencies = [student.latency_ms for student in trained]
+    assert len(set(latencies)) == len(latencies)
+    assert best.holds
+    assert best.latency_ms == held_ms or len(trained) == MOST_STUDENTS
+
+
+def test_a_student_that_gained_leaves_no_loss_below_nothing_to_expect():
+    """Its training did it good, which is not what another cut brings."""
+    gained = Trained(1, 7.9, -1.0, True, divergence(7.9))
+    failed = Trained(2, 0.6, 1.1, False, divergence(0.6))
+    aim = goal().aim([gained, failed])
+    assert aim is not None
+    assert aim.lost == 0.0
 
 
 def test_noise_that_turns_the_order_over_does_not_confuse_it():

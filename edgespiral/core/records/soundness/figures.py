@@ -109,8 +109,9 @@ class _Figures:
             _require_verdict(event, baseline)
         for devices in _measured(event):
             _require_paired(devices, baseline.devices)
-        if isinstance(event, RunFinished):
+        if isinstance(event, RunFinished | FamilyMeasured):
             self._require_outcome(event)
+        if isinstance(event, RunFinished):
             self._require_figures_of_best(event)
 
     def _require_figures_of_best(self, finished: RunFinished) -> None:
@@ -122,7 +123,7 @@ class _Figures:
                     f"other figures on {device.target} than turn {finished.best_turn} has"
                 )
 
-    def _require_outcome(self, finished: RunFinished) -> None:
+    def _require_outcome(self, finished: RunFinished | FamilyMeasured) -> None:
         if finished.outcome is Outcome.ALREADY_MET and finished.best_turn:
             raise ValueError(f"the teacher met the budget, and turn {finished.best_turn} ships")
         best = self._turns.get(finished.best_turn)

@@ -96,7 +96,7 @@ class _Order:
         if isinstance(event, RateChosen | TurnFinished) and event.turn not in self._planned:
             return f"turn {event.turn} was never planned"
         source = event.parent if isinstance(event, TurnFinished) else 0
-        source = event.best_turn if isinstance(event, RunFinished) else source
+        source = event.best_turn if isinstance(event, RunFinished | FamilyMeasured) else source
         if source and source not in self._finished:
             return f"tells of turn {source}, which was never finished"
         return None

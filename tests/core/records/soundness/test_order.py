@@ -81,6 +81,10 @@ BAD = {
     ],
     "4: turn-finished: tells of turn 3": [*WHOLE[:2], planned(1), finished(1, parent=3)],
     "3: run-finished: tells of turn 1, which was never finished": [*WHOLE[:2], ended(1)],
+    "3: family-measured: tells of turn 1, which was never finished": [
+        *WHOLE[:2],
+        record(events.FamilyMeasured, best_turn=1),
+    ],
     "4: rate-chosen: is of turn 2, and turn 1 is due": [*WHOLE[:2], planned(1), rated(2)],
     "3: rate-chosen: turn 1 was never planned": [*WHOLE[:2], rated(1)],
     "5: rate-chosen: turn 1 had its rate before": [*WHOLE[:2], planned(1), rated(1), rated(1)],
