@@ -13,7 +13,8 @@ from edgespiral.spiral.plan.goals import BUDGETS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from edgespiral.core.records.comparing.exploration import Point
+    from edgespiral.core.records.comparing.exploration import Exploration, Point
+    from edgespiral.core.records.measurement import Measurement
 
 # A run is judged by its own.
 OWN = (*BUDGETS, "explored", "point", "out")
@@ -33,7 +34,7 @@ def point_values(values: Mapping[str, object]) -> dict[str, object]:
         return {}  # validation tells of a wrong one
     exploration = read_exploration(Path(folder))
     point = exploration.point(number)
-    return {**_not_default(exploration.plan), "speedup": _budget(point)}
+    return {**_not_default(exploration.plan), **_budgets(exploration, point)}
 
 
 def _not_default(plan: Mapping[str, object]) -> dict[str, object]:
@@ -45,7 +46,29 @@ def _not_default(plan: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-def _budget(point: Point) -> float | dict[str, float]:
-    """As a person would write it: what a turn lands at has some room below."""
-    rounded = {target: float(f"{speedup:.4g}") for target, speedup in point.speedups.items()}
-    return next(iter(rounded.values())) if len(rounded) == 1 else rounded
+def _budgets(exploration: Exploration, point: Point) -> dict[str, object]:
+    """As a person would write them: what a turn lands at has some room below.
+
+    Where another target's budget was further off, the same share of a target's own may leave it
+    slower than its teacher, which no speed-up says, and a latency does.
+    """
+    named = exploration.plan.get("target", Plan.model_fields["target"].default)
+    targets = [str(name) for name in (named if isinstance(named, list) else [named])]
+    budgets: dict[str, dict[str, float]] = {}
+    # A target that the plan has by its file is in records by the name that the file gives it.
+    shares = zip(targets, point.speedups.values(), exploration.teacher, strict=False)
+    for target, speedup, teacher in shares:
+        is_faster = _rounded(speedup) > 1
+        kind, value = ("speedup", speedup) if is_faster else ("latency_ms", _ms(teacher, speedup))
+        budgets.setdefault(kind, {})[target] = _rounded(value)
+    if len(targets) > 1:
+        return dict(budgets)
+    return {kind: next(iter(values.values())) for kind, values in budgets.items()}
+
+
+def _ms(teacher: Measurement, speedup: float) -> float:
+    return teacher.stats.p50_ms / speedup
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")

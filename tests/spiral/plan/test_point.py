@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from example_records import an_exploration, explored_point
+from example_records import an_exploration, explored_point, measurement
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.records.comparing.exploration import EXPLORATION
@@ -39,9 +39,18 @@ def test_what_is_given_beside_it_counts(folder):
 
 
 def test_of_several_devices_each_has_its_budget(folder):
-    point = explored_point(1, 6.0, 0.1, speedups={"a": 2.00004, "b": 3.0})
-    (folder / EXPLORATION).write_text(an_exploration(point).model_dump_json())
-    assert point_values({"explored": folder, "point": 1})["speedup"] == {"a": 2.0, "b": 3.0}
+    """By the plan's own names, and as a latency where the cut may be slower than the teacher."""
+    plan = {"model": "net.py:net", "data": "digits", "target": ["a", "boards/b.toml", "c"]}
+    speedups = {"a": 2.00004, "b": 0.5769, "c": 1.00004}
+    point = explored_point(1, 6.0, 0.1, speedups=speedups)
+    exploration = an_exploration(point, plan=plan, teacher=[measurement(8.0)] * 3)
+    (folder / EXPLORATION).write_text(exploration.model_dump_json())
+    started = load_plan(None, {"explored": folder, "point": 1})
+    assert started.budgets == {
+        "a": {"speedup": 2.0},
+        "boards/b.toml": {"latency_ms": 13.87},
+        "c": {"latency_ms": 8.0},
+    }
 
 
 def test_a_point_that_is_not_there_is_named(folder, tmp_path):
