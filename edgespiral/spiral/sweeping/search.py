@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from edgespiral.core.records.result import Result
-    from edgespiral.spiral.plan import Plan
     from edgespiral.spiral.sweeping.ended import EndedRuns
     from edgespiral.spiral.sweeping.plan import SearchPlan, SweepPlan, SweepRun
 
@@ -91,7 +90,7 @@ class Search:
         best = []
         for values in combinations(self.sweep.vary):
             mine = [run for run in runs if _is_of(run.values, values)]
-            ranks = {run.name: _rank(run.plan, self.ended.of(run)) for run in mine}
+            ranks = {run.name: _rank(run, self.ended.of(run)) for run in mine}
             reached = {name: rank for name, rank in ranks.items() if rank is not None}
             if reached:
                 best.append(max(reached, key=reached.__getitem__))
@@ -113,7 +112,7 @@ class Search:
         study = optuna.create_study(direction="maximize", sampler=sampler)
         distributions = {name: _distribution(f, optuna) for name, f in self._plan.fields.items()}
         for run in earlier:
-            rank = _rank(run.plan, self.ended.of(run))
+            rank = _rank(run, self.ended.of(run))
             states = optuna.trial.TrialState
             state = states.FAIL if rank is None else states.COMPLETE
             params = {name: run.values[name] for name in distributions}
@@ -160,7 +159,7 @@ def _is_of(trial: dict[str, Any], values: dict[str, Any]) -> bool:
     return all(trial.get(name) == value for name, value in values.items())
 
 
-def _rank(plan: Plan, result: Result | None) -> float | None:
+def _rank(run: SweepRun, result: Result | None) -> float | None:
     """How good a run is, higher for better; None where it did not reach its goal.
 
     With a budget, which all runs meet alike, that is its validation score. Without one scores only
@@ -169,9 +168,9 @@ def _rank(plan: Plan, result: Result | None) -> float | None:
     """
     if result is None or result.outcome not in REACHED:
         return None
-    if not plan.is_quality_goal:
+    if not run.plan.is_quality_goal:
         return result.metric.rank(result.student.validation_score)
-    if plan.smallest:
+    if run.plan.smallest:
         return result.teacher.size_bytes / result.student.size_bytes
     return min(device.speedup.value for device in result.devices)
 
