@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.records.comparing.exploration import read_exploration
 from edgespiral.spiral.plan.fields import Plan
 from edgespiral.spiral.plan.goals import BUDGETS
+from edgespiral.spiral.plan.training_fields import VIEWS_FROM_EPOCHS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,14 +17,14 @@ if TYPE_CHECKING:
     from edgespiral.core.records.comparing.exploration import Exploration, Point
     from edgespiral.core.records.measurement import Measurement
 
-# A run is judged by its own.
-OWN = (*BUDGETS, "explored", "point", "out")
+# A run is judged by its own, and has the one turn that was explored.
+OWN = (*BUDGETS, "explored", "point", "turns", "out")
 
 
 def point_values(values: Mapping[str, object]) -> dict[str, object]:
     """What a plan is like that starts where `values` say; empty where it starts from the teacher.
 
-    These are the exploration's own values where they were not the defaults, and the point's budget.
+    These are what the exploration was given, and the point's budget.
 
     Raises:
         RunFolderError: there is no exploration in that folder.
@@ -34,15 +35,26 @@ def point_values(values: Mapping[str, object]) -> dict[str, object]:
         return {}  # validation tells of a wrong one
     exploration = read_exploration(Path(folder))
     point = exploration.point(number)
-    return {**_not_default(exploration.plan), **_budgets(exploration, point)}
+    plan, said = exploration.plan, exploration.said
+    asked = (
+        _not_default(plan) if said is None else {name: plan[name] for name in said if name in plan}
+    )
+    own = {name: value for name, value in asked.items() if name not in OWN}
+    return {**own, **_budgets(exploration, point)}
 
 
 def _not_default(plan: Mapping[str, object]) -> dict[str, object]:
+    """What was asked, as far as explorations of before tell: they have not kept what was given.
+
+    They have views as their epochs made them, which a run of others is to settle anew.
+    """
     defaults = {name: field.default for name, field in Plan.model_fields.items()}
+    epochs = plan.get("epochs", defaults["epochs"])
+    defaults["augment"] = isinstance(epochs, int | float) and epochs >= VIEWS_FROM_EPOCHS
     return {
         name: value
         for name, value in plan.items()
-        if name not in OWN and value != json.loads(json.dumps(defaults.get(name), default=str))
+        if value != json.loads(json.dumps(defaults.get(name), default=str))
     }
 
 
