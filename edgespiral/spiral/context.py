@@ -115,8 +115,8 @@ class RunContext:
     @cached_property
     def scorer(self) -> Scorer:
         """What says what cutting a model would lose."""
-        plan = self.plan
-        return Scorer(plan.criterion, self.splits.train, plan.epochs, plan.seed, self.task)
+        plan, train = self.plan, self.splits.train
+        return Scorer(plan.criterion, train, plan.epochs, plan.seed, self.task, plan.task)
 
     @cached_property
     def file_scores(self) -> FileScores:

@@ -114,11 +114,14 @@ class RunStarted(RunEvent):
 
     `metric` is what all scores of the run are of, and `timed` says what of the model is cut and
     timed, where that is not all of it. `recipe_sha256` is of what the plan's recipe says, and
-    `data_files` are the hashes of texts that ship beside the model, such as its vocabulary.
+    `data_files` are the hashes of texts that ship beside the model, such as its vocabulary. `said`
+    are the fields of the plan that were given, None in journals of before; the others are what a
+    default or a rule made of them.
     """
 
     kind: Literal["run-started"] = "run-started"
     plan: dict[str, object]
+    said: tuple[Line, ...] | None = None
     plan_sha256: str
     teacher_sha256: str
     teacher_model_sha256: str | None = None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgespiral import tasks
+from edgespiral.core.config import read_toml
 from edgespiral.core.errors import MeasurementError, TargetError, UsageError
 from edgespiral.core.listener import OnConsole
+from edgespiral.core.option import flag
 from edgespiral.core.records.events import ExplorationPlanned
 from edgespiral.core.records.journal import read_run
 from edgespiral.core.system.invocation import tell_stopped
@@ -14,6 +16,7 @@ from edgespiral.data import load
 from edgespiral.spiral.exploring.explorer import Explorer, require_untrained
 from edgespiral.spiral.exploring.result import PAGE, exploration_of, write_exploration
 from edgespiral.spiral.plan import load_plan
+from edgespiral.spiral.plan.goals import KINDS
 from edgespiral.spiral.run import load_teacher
 from edgespiral.spiral.schedule import LARGEST_STEP
 from edgespiral.spiral.starting.journal import OF_EXPLORATION
@@ -38,9 +41,26 @@ def exploring_plan(config: Path | None, values: Mapping[str, object]) -> Plan:
     """The plan of an exploration, which looks as far as one turn may cut if no budget is given.
 
     Raises:
-        UsageError: as `load_plan`.
+        UsageError: as `load_plan`, or it asks for the smallest model.
     """
+    _require_for_speed(config, values)
     return load_plan(config, values, {"speedup": LARGEST_STEP})
+
+
+def _require_for_speed(config: Path | None, values: Mapping[str, object]) -> None:
+    """Refuse a goal of size, which the budget that exploring adds would be blamed for.
+
+    Raises:
+        UsageError: it is asked for.
+    """
+    given = {name: value for name, value in values.items() if value is not None}
+    asked = {**(read_toml(config) if config else {}), **given}
+    if asked.get("smallest") is True and not any(kind in asked for kind in KINDS):
+        raise UsageError(
+            "exploring looks at what latencies cost, not for the smallest model",
+            where=flag("smallest") if "smallest" in given else f"{config}:smallest",
+            hint="explore the same plan without it",
+        )
 
 
 def run_explore(

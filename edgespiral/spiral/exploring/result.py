@@ -60,6 +60,7 @@ def exploration_of(events: Sequence[Event]) -> Exploration:
     trained = calibrated.cuts if calibrated else ()
     return Exploration(
         plan=started.plan,
+        said=started.said,
         teacher_sha256=started.teacher_sha256,
         metric=started.metric,
         teacher_score=baseline.teacher.validation_score,

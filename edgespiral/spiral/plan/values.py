@@ -50,6 +50,8 @@ def _name(value: object) -> str:
 
 def _budget_above(least: float, value: object) -> float | dict[str, float] | None:
     if isinstance(value, dict):
+        if not value:
+            raise ValueError("names no target, give a number or one for each target")
         return {str(name): _number_above(least, budget) for name, budget in value.items()}
     return None if value is None else _number_above(least, value)
 

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from edgespiral.core.nested import count, rows
 from edgespiral.core.seeds import derived_seed
+from edgespiral.data.passes import PassDigest
 from edgespiral.distill import compute
 from edgespiral.prune.branches import dropped
 from edgespiral.prune.scoring.criteria import CRITERIA
@@ -79,6 +80,7 @@ class Scorer:
         epochs: of the run's training; scoring may cost a share of what they do.
         seed: of the run. What is measured is a function of it and of the turn alone.
         task: whose outputs they are.
+        task_name: what the run's plan calls it.
     """
 
     criterion: str
@@ -86,6 +88,14 @@ class Scorer:
     epochs: float
     seed: int
     task: Task
+    task_name: str = ""
+
+    def shown_sha256(self, turn: int) -> str:
+        """SHA-256 of the samples, as they are shown, that `importance` may look at for `turn`."""
+        digest = PassDigest()
+        for batch in _shown(self.train, MOST_FOR_MOMENTS, derived_seed(self.seed, turn)):
+            digest.add(*batch)
+        return digest.hexdigest()
 
     def importance(
         self,
@@ -302,6 +312,9 @@ def comparable(epochs: float, samples: int, pace: Pace) -> int:
 
 def _batches(train: BatchSource, samples: int, seed: int) -> list[tuple[Tensors, Tensors]]:
     """About so many shuffled samples, in whole batches."""
+    return [compute.to_device(*batch, CPU) for batch in _shown(train, samples, seed)]
+
+
+def _shown(train: BatchSource, samples: int, seed: int) -> Iterator[tuple[Tensors, Tensors]]:
     size = min(BATCH, len(train))
-    shown = islice(train.epoch(batch_size=size, seed=seed), samples // size)
-    return [compute.to_device(*batch, CPU) for batch in shown]
+    return islice(train.epoch(batch_size=size, seed=seed), samples // size)

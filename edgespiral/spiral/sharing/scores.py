@@ -33,9 +33,9 @@ def kept_importance(
     """The importance of `source` as it is kept in `folder`, or as `make` measures it, kept then.
 
     Args:
-        folder: that runs on the same data share.
+        folder: that runs share, on whatever data.
         scorer: which would measure it. What it measures is a function of it, the model's weights,
-            the training samples and `turn`.
+            the training samples as it is shown them and `turn`.
         source: what is scored.
         turn: that is about to cut it.
         make: measures it.
@@ -54,7 +54,9 @@ def kept_importance(
 def _identity(scorer: Scorer, source: PrunableModel, turn: int) -> str:
     facts = [
         *(weights_sha256(source.model), scorer.criterion, scorer.epochs, scorer.seed, turn),
-        *(len(scorer.train), scorer.task.metric.name, [group.name for group in source.groups]),
+        # Runs in one folder may differ in their data, and in whether they show views of them.
+        *(scorer.shown_sha256(turn), len(scorer.train), scorer.task_name, scorer.task.metric.name),
+        [group.name for group in source.groups],
     ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 

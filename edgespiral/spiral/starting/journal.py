@@ -18,8 +18,10 @@ from edgespiral.data.accompanying import hashes
 from edgespiral.export.recipe import load_recipe, recipe_sha256
 from edgespiral.models.saved import weights_sha256
 from edgespiral.spiral.plan import plan_sha256
+from edgespiral.spiral.training import training_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from torch import nn
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from edgespiral.spiral.plan import Plan
     from edgespiral.tasks.base import Task
 
+# Fields of a plan that are by a rule what nobody said, and in its hash are by their default.
+SETTLED = ("batch_size", "temperature")
 OF_RUN, OF_EXPLORATION = JOURNALS = "journal.jsonl", "exploration.jsonl"
 
 
@@ -60,9 +64,13 @@ def begun_journal(
     journal, out = Journal(path), path.parent
     _require_alone(path)
     events = journal.read()
+    settings = training_settings(plan, teacher.model, len(splits.train), task)
+    # What a rule makes of fields that the plan leaves open.
+    given = plan.model_fields_set - {"out"}
+    settled = {name: getattr(settings, name) for name in SETTLED} | {"augment": plan.shows_views}
     started = RunStarted(
-        # With what a rule makes of fields that the plan leaves open.
-        plan=json.loads(plan.model_dump_json(exclude={"out"})) | {"augment": plan.shows_views},
+        plan=json.loads(plan.model_dump_json(exclude={"out"})) | settled,
+        said=tuple(name for name in type(plan).model_fields if name in given),
         plan_sha256=plan_sha256(plan),
         teacher_sha256=weights_sha256(teacher.model),
         teacher_model_sha256=weights_sha256(other_teacher) if other_teacher is not None else None,
@@ -86,6 +94,27 @@ def begun_journal(
             hint="go on with --resume, or choose another --out",
         )
     return journal
+
+
+def said_otherwise(
+    begun: RunStarted, said: Collection[str], values: Mapping[str, object]
+) -> str | None:
+    """The first field that was given to one of two runs alone, and is another in the other.
+
+    The hash of their plans is the same where what was given is the default.
+
+    Args:
+        begun: one of them. Journals of before do not tell what was given.
+        said: the fields that the plan of the other was given.
+        values: of that plan.
+    """
+    if begun.said is None:
+        return None
+    for name in SETTLED:
+        is_said_once = (name in begun.said) != (name in said)
+        if is_said_once and begun.plan.get(name) != values.get(name):
+            return name
+    return None
 
 
 def _require_alone(path: Path) -> None:
@@ -116,6 +145,13 @@ def _require_same_run(begun: Event, now: RunStarted, out: Path) -> None:
             "this folder holds a run of another plan or another teacher",
             where=str(out),
             hint="choose another --out; nothing here was changed",
+        )
+    other = said_otherwise(begun, now.said or (), now.plan)
+    if other is not None:
+        raise RunFolderError(
+            f"this folder holds a run with {other} {begun.plan.get(other)}, not {now.plan[other]}",
+            where=str(out),
+            hint="go on with the plan that it was begun with, or choose another --out",
         )
     if begun.teacher_model_sha256 != now.teacher_model_sha256:
         raise RunFolderError(

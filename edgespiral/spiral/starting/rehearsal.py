@@ -14,29 +14,25 @@ from edgespiral.distill.compute import on_device
 from edgespiral.distill.own_training import training_of
 from edgespiral.distill.settings import steps_of
 from edgespiral.measure.fleet import Fleet
-from edgespiral.measure.racing.entrants import profiles_with
 from edgespiral.models.work import parameter_count
 from edgespiral.spiral.budget import Budgets
-from edgespiral.spiral.family.siblings import check_family
 from edgespiral.spiral.planning.allocate import every_choice
 from edgespiral.spiral.planning.importance import comparable, shown_samples
 from edgespiral.spiral.planning.pace import PASSES_PER_GRADIENT, PASSES_PER_VARIANT, Pace
 from edgespiral.spiral.planning.quality import MOST_STUDENTS
 from edgespiral.spiral.run import load_teacher
 from edgespiral.spiral.schedule import Schedule
+from edgespiral.spiral.starting.checks import check_cutting, check_learning, on_targets
 from edgespiral.spiral.starting.estimate import Part, Work, parts_of
 from edgespiral.spiral.starting.fitting import (
-    check_cuts,
     fitted,
     require_drop,
     shared_multiple,
-    tell_cuts,
     traced_teacher,
 )
-from edgespiral.spiral.starting.other_teacher import other_teacher
 from edgespiral.spiral.starting.pieces import Trial
 from edgespiral.spiral.student.precisions import measuring
-from edgespiral.spiral.training import check_training, training_settings
+from edgespiral.spiral.training import training_settings
 
 if TYPE_CHECKING:
     from edgespiral.core.batches import DataSplits
@@ -89,19 +85,17 @@ def rehearse(plan: Plan, listener: Listener) -> Rehearsal:
         EdgeSpiralError: as the run would, at once.
     """
     training = training_of(plan.train)
-    profiles = profiles_with(plan.targets, plan.runtime, by_layers=plan.is_by_layers)
-    splits, task = load(plan.data), tasks.load(plan.task)
+    task = tasks.load(plan.task)
+    profiles, _ = on_targets(plan, task)
+    splits = load(plan.data)
     model = load_teacher(plan, splits, listener)
     with on_device(plan.device), work_folder() as work:
         require_drop(task.metric, plan.model_fields_set)
         model, splits, task = fitted(plan, model, splits, task, listener)
         teacher = traced_teacher(model, splits, listener)
         multiple = shared_multiple(plan.sparsity, profiles)
-        narrow = check_cuts(plan.criterion, plan.pruner, teacher, multiple)
-        check_training(plan, teacher.model, training, len(splits.train), task)
-        check_family(plan.family, teacher.model, splits, task, plan.seed)
-        other_teacher(plan.teacher_model, teacher.model, splits, task)
-        tell_cuts(teacher, narrow, multiple, listener)
+        check_cutting(plan, teacher, profiles, listener)
+        check_learning(plan, teacher.model, training, splits, task)
         half = every_choice(teacher.groups, teacher.branches, multiple).at_share(HALF)
         settings = training_settings(plan, teacher.model, len(splits.train), task)
         steps = steps_of(settings, len(splits.train))
@@ -169,7 +163,8 @@ def _turns(plan: Plan, budgets: Budgets, teacher_ms: tuple[float, ...]) -> int:
     furthest = max([*shares, *(share for _, share in budgets.footprints)])
     if furthest <= 1 and plan.sparsity == "none":
         return 0
-    return Schedule.plan(max(furthest, 1.0), 1.0, plan.turns, plan.epochs).turns
+    turns = 1 if plan.explored is not None else plan.turns
+    return Schedule.plan(max(furthest, 1.0), 1.0, turns, plan.epochs).turns
 
 
 def _scored(teacher: PrunableModel, splits: DataSplits, epochs: float, seed: int) -> float:

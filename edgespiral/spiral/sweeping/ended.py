@@ -10,6 +10,7 @@ from edgespiral.core.records.journal import read_run
 from edgespiral.core.system.files import is_file
 from edgespiral.report.result import build_result
 from edgespiral.spiral.plan import plan_sha256
+from edgespiral.spiral.starting.journal import said_otherwise
 from edgespiral.spiral.starting.opened import JOURNAL
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class EndedRuns:
     def _require_own(self, run: SweepRun, started: Event) -> None:
         place = self.out / run.name
         if not isinstance(started, RunStarted) or started.plan_sha256 != plan_sha256(run.plan):
+            raise _of_another_plan(place)
+        if said_otherwise(started, run.plan.model_fields_set, run.plan.model_dump()) is not None:
             raise _of_another_plan(place)
         # Where weights lie is no part of the hash.
         weights = run.plan.model_dump(mode="json", include={"weights"})

@@ -1,8 +1,9 @@
 """Settings of the training that Optuna searches, trial by trial (Akiba et al. 2019, "Optuna").
 
-A trial is a run; what it is told by is the run's score on the validation split, and a run that does
-not meet its budget, or fails, is told as failed. What was asked lies in `search.json`, and how it
-ended in the folders of runs, so that a search that was stopped goes on as it would have.
+A trial is a run; what it is told by is the run's score on the validation split, or how far the run
+came where that is what it looks for, and a run that does not reach its goal, or fails, is told as
+failed. What was asked lies in `search.json`, and how it ended in the folders of runs, so that a
+search that was stopped goes on as it would have.
 """
 
 from __future__ import annotations
@@ -82,13 +83,17 @@ class Search:
                 yield runs
 
     def best(self, runs: Sequence[SweepRun]) -> list[str]:
-        """Of each combination, the run that met its budget with the best validation score."""
+        """Of each combination, the run that met its budget with the best validation score.
+
+        Without a budget it is the run that made the fastest model that holds, or the smallest.
+        """
         best = []
         for values in combinations(self.sweep.vary):
             mine = [run for run in runs if _is_of(run.values, values)]
-            ranks = {run.name: rank for run in mine if (rank := _rank(self.ended.of(run)))}
-            if ranks:
-                best.append(max(ranks, key=ranks.__getitem__))
+            ranks = {run.name: _rank(run, self.ended.of(run)) for run in mine}
+            reached = {name: rank for name, rank in ranks.items() if rank is not None}
+            if reached:
+                best.append(max(reached, key=reached.__getitem__))
         return best
 
     @property
@@ -107,7 +112,7 @@ class Search:
         study = optuna.create_study(direction="maximize", sampler=sampler)
         distributions = {name: _distribution(f, optuna) for name, f in self._plan.fields.items()}
         for run in earlier:
-            rank = _rank(self.ended.of(run))
+            rank = _rank(run, self.ended.of(run))
             states = optuna.trial.TrialState
             state = states.FAIL if rank is None else states.COMPLETE
             params = {name: run.values[name] for name in distributions}
@@ -154,11 +159,20 @@ def _is_of(trial: dict[str, Any], values: dict[str, Any]) -> bool:
     return all(trial.get(name) == value for name, value in values.items())
 
 
-def _rank(result: Result | None) -> float | None:
-    """A run's validation score, higher for better; None where it did not reach its budget."""
+def _rank(run: SweepRun, result: Result | None) -> float | None:
+    """How good a run is, higher for better; None where it did not reach its goal.
+
+    With a budget, which all runs meet alike, that is its validation score. Without one scores only
+    have to hold, and it is how many times smaller the model became, or faster where it gained
+    least.
+    """
     if result is None or result.outcome not in REACHED:
         return None
-    return result.metric.rank(result.student.validation_score)
+    if not run.plan.is_quality_goal:
+        return result.metric.rank(result.student.validation_score)
+    if run.plan.smallest:
+        return result.teacher.size_bytes / result.student.size_bytes
+    return min(device.speedup.value for device in result.devices)
 
 
 def _distribution(field: Range | list[Any], optuna: Any) -> Any:  # noqa: ANN401 (see require_optuna)

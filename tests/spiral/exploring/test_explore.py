@@ -15,6 +15,20 @@ def test_it_looks_as_far_as_one_turn_goes_if_not_told():
     assert exploring_plan(None, {**GIVEN, "latency_ms": 3.0}).speedup is None
 
 
+def test_the_smallest_model_is_not_explored_for(tmp_path):
+    """What is said is why, and not that it does not go with a budget that nobody gave."""
+    path = tmp_path / "sm.toml"
+    path.write_text("max_drop = 1.0\nsmallest = true\n")
+    problem = "smallest: exploring looks at what latencies cost, not for the smallest model"
+    with pytest.raises(UsageError, match=f"sm.toml:{problem}; explore the same plan without it"):
+        exploring_plan(path, GIVEN)
+    with pytest.raises(UsageError, match=f"--{problem}"):
+        exploring_plan(None, {**GIVEN, "smallest": True, "max_drop": 1.0})
+    assert exploring_plan(path, {**GIVEN, "smallest": False}).speedup == LARGEST_STEP
+    with pytest.raises(UsageError, match="goes with max_drop alone, not with latency_ms"):
+        exploring_plan(path, {**GIVEN, "latency_ms": 2.0})
+
+
 @pytest.mark.parametrize("points", [1, 0, 65])
 def test_too_few_and_too_many_points_are_refused(teacher, digits, tmp_path, points):
     with pytest.raises(UsageError, match="--points: must be from 2 to 64"):

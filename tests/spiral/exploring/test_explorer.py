@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
+from quick_runs import QUICK
 
 import edgespiral
 from edgespiral import api
@@ -15,6 +17,7 @@ from edgespiral.core.records.widths import Widths
 from edgespiral.spiral.exploring.explore import EXPLORED
 from edgespiral.spiral.exploring.explorer import Prices, furthest, latencies_between
 from edgespiral.spiral.exploring.in_python import explore
+from edgespiral.spiral.plan import load_plan
 from edgespiral.spiral.planning.search import LANDING_LOW
 
 
@@ -114,6 +117,27 @@ def test_a_run_starts_from_a_point(explored, teacher, digits, tmp_path):
     assert planned.widths == point.widths
     asked = done.result.devices[0].teacher.stats.p50_ms / done.result.devices[0].budget_ms
     assert asked == pytest.approx(point.speedups["quick"], rel=1e-3)
+
+
+def test_every_point_of_several_targets_can_be_started(wide, digits, tmp_path):
+    """Of budgets far apart the nearer one lets a cut be slower there than the teacher is."""
+    other = tmp_path / "b.toml"
+    other.write_text(Path(QUICK).read_text().replace('name = "quick"', 'name = "b"'))
+    targets = [QUICK, str(other)]
+    asked = {"target": targets, "speedup": {QUICK: 3.0, str(other): 1.05}, "pruner": "depgraph"}
+    found = explore(wide, digits, points=2, out=tmp_path / "front", **asked)
+    points = found.exploration.points
+    plans = [load_plan(None, {"explored": found.folder, "point": p.number}) for p in points]
+    assert [plan.targets for plan in plans] == [tuple(targets)] * len(plans)
+    for plan, point in zip(plans, points, strict=True):
+        for target, speedup in zip(targets, point.speedups.values(), strict=True):
+            kind = "speedup" if speedup > 1.001 else "latency_ms"
+            assert list(plan.budget_of(target)) == [kind]
+    assert plans[0].budget_of(str(other)).keys() == {"latency_ms"}
+    more = {"epochs": 0.2, "max_drop": 90.0, "learning_rate": 0.01, "device_samples": 0}
+    start = {"explored": str(found.folder), "point": 1, "out": tmp_path / "run"}
+    done = api.compress(wide, digits, **start, **more)
+    assert len(done.result.devices) == 2
 
 
 def test_a_point_of_another_teacher_is_refused(explored, wide, digits, tmp_path):

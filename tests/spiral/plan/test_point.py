@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from example_records import an_exploration, explored_point
+from example_records import an_exploration, explored_point, measurement
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.records.comparing.exploration import EXPLORATION
@@ -32,6 +32,38 @@ def test_a_plan_from_a_point_asks_for_what_was_explored(folder):
     assert "max_drop" not in plan.model_fields_set
 
 
+@pytest.mark.parametrize("keeps_what_was_said", [True, False])
+def test_whether_views_are_shown_follows_from_the_epochs_of_the_run(tmp_path, keeps_what_was_said):
+    """Not from the exploration's, unless it was said; journals have what it came to there."""
+
+    def started(given, **more):
+        plan = Plan(model="net.py:net", data="digits", speedup=4.0, **given)
+        recorded = json.loads(plan.model_dump_json()) | {"augment": plan.shows_views}
+        said = tuple(plan.model_fields_set) if keeps_what_was_said else None
+        exploration = an_exploration(explored_point(1, 6.0, 0.1), plan=recorded, said=said)
+        (tmp_path / EXPLORATION).write_text(exploration.model_dump_json())
+        return load_plan(None, {"explored": tmp_path, "point": 1, **more})
+
+    assert started({}, epochs=40.0).shows_views
+    assert not started({"epochs": 40.0}, epochs=4.0).shows_views
+    assert started({"augment": True}, epochs=4.0).shows_views
+    assert not started({"augment": False, "epochs": 40.0}).shows_views
+
+
+def test_what_the_exploration_was_given_is_kept_where_it_is_the_default_too(tmp_path):
+    """A batch size that was said is not the one that suits so many samples."""
+    given = {"batch_size": 128, "max_drop": 2.0, "epochs": 3.0, "turns": 2}
+    plan = Plan(model="net.py:net", data="digits", speedup=4.0, **given)
+    recorded = json.loads(plan.model_dump_json()) | {"temperature": 1.0}
+    said = tuple(plan.model_fields_set)
+    exploration = an_exploration(explored_point(1, 6.0, 0.1), plan=recorded, said=said)
+    (tmp_path / EXPLORATION).write_text(exploration.model_dump_json())
+    started = load_plan(None, {"explored": tmp_path, "point": 1})
+    own = {"explored", "point"}
+    assert started.model_fields_set == plan.model_fields_set - {"turns"} | own
+    assert (started.batch_size, started.turns, started.temperature) == (128, "auto", 4.0)
+
+
 def test_what_is_given_beside_it_counts(folder):
     asked = {"explored": folder, "point": 1, "pruner": "auto", "latency_ms": 3.0}
     plan = load_plan(None, asked)
@@ -39,9 +71,18 @@ def test_what_is_given_beside_it_counts(folder):
 
 
 def test_of_several_devices_each_has_its_budget(folder):
-    point = explored_point(1, 6.0, 0.1, speedups={"a": 2.00004, "b": 3.0})
-    (folder / EXPLORATION).write_text(an_exploration(point).model_dump_json())
-    assert point_values({"explored": folder, "point": 1})["speedup"] == {"a": 2.0, "b": 3.0}
+    """By the plan's own names, and as a latency where the cut may be slower than the teacher."""
+    plan = {"model": "net.py:net", "data": "digits", "target": ["a", "boards/b.toml", "c"]}
+    speedups = {"a": 2.00004, "b": 0.5769, "c": 1.00004}
+    point = explored_point(1, 6.0, 0.1, speedups=speedups)
+    exploration = an_exploration(point, plan=plan, teacher=[measurement(8.0)] * 3)
+    (folder / EXPLORATION).write_text(exploration.model_dump_json())
+    started = load_plan(None, {"explored": folder, "point": 1})
+    assert started.budgets == {
+        "a": {"speedup": 2.0},
+        "boards/b.toml": {"latency_ms": 13.87},
+        "c": {"latency_ms": 8.0},
+    }
 
 
 def test_a_point_that_is_not_there_is_named(folder, tmp_path):

@@ -1,6 +1,7 @@
 """What single values of a plan may be; those of before are in test_fields.py."""
 
 import math
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,25 @@ def test_parameters_are_a_count_or_a_share(given: object, kept: float) -> None:
     assert plan.parameters == kept
     assert isinstance(plan.parameters, int) == (kept >= 1)
     assert Plan.model_validate_json(plan.model_dump_json()) == plan
+
+
+@pytest.mark.parametrize(
+    ("kind", "beside"),
+    [
+        ("latency_ms", {"max_drop": 1.0}),
+        ("speedup", {}),
+        ("memory_mib", {"parameters": "50%"}),
+        ("energy_mj", {"parameters": "50%"}),
+    ],
+)
+def test_an_empty_table_is_no_budget(tmp_path: Path, kind: str, beside: dict[str, object]) -> None:
+    """It asked for nothing, and a run that took it for a budget would have met it at once."""
+    path = tmp_path / "plan.toml"
+    path.write_text(f"[{kind}]\n", encoding="utf-8")
+    with pytest.raises(UsageError) as caught:
+        load_plan(path, {"model": "m", "data": "d", **beside})
+    problem = "names no target, give a number or one for each target"
+    assert str(caught.value) == f"{path}:{kind}: {problem}"
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,36 @@ def test_a_journal_goes_on_with_its_own_run_alone(teacher, digits, tmp_path):
     assert begin(plan).read() == first
 
 
+def test_what_nobody_said_is_recorded_as_it_was_settled_and_not_gone_on_with_as_another(
+    teacher, digits, tmp_path
+):
+    """The default that is said is another batch than the one that suits so few samples."""
+    source = PrunableModel.of(trace(teacher.eval()), digits.input_shape)
+    given = {"model": "ResNet", "data": "digits", "speedup": 2.0}
+    path = tmp_path / "journal.jsonl"
+
+    def begin(*, resume=True, **more):
+        plan = Plan(**given, **more)
+        return begun_journal(
+            plan, source, CLASSIFICATION, digits, path, resume=resume, command="test"
+        )
+
+    [started] = begin(resume=False).read()
+    assert (started.plan["batch_size"], started.plan["temperature"]) == (32, 4.0)
+    assert started.said == ("model", "data", "speedup")
+    with pytest.raises(RunFolderError, match="holds a run with batch_size 32, not 128; go on"):
+        begin(batch_size=128)
+    with pytest.raises(RunFolderError, match="another plan"):
+        begin(batch_size=256)
+    assert begin().read() == begin(temperature=4.0).read() == [started]
+    path.write_text(started.model_copy(update={"said": None}).model_dump_json() + "\n")
+    assert begin(batch_size=128).read(), "journals of before do not tell whether it was said"
+    path.unlink()
+    begin(batch_size=128, resume=False)
+    with pytest.raises(RunFolderError, match="holds a run with batch_size 128, not 32"):
+        begin()
+
+
 def test_a_run_and_an_exploration_do_not_share_a_folder(teacher, digits, tmp_path):
     """Each would write its teacher over the other's."""
     source = PrunableModel.of(trace(teacher.eval()), digits.input_shape)

@@ -3,9 +3,15 @@
 from pathlib import Path
 
 import pytest
+from example_records import an_exploration, explored_point
+from quick_runs import QUICK
 
 from edgespiral.core.errors import ModelError, TargetError, UsageError
 from edgespiral.core.listener import Silent
+from edgespiral.core.records.comparing.exploration import EXPLORATION
+from edgespiral.data import load
+from edgespiral.models.load import load_model_for
+from edgespiral.models.saved import weights_sha256
 from edgespiral.spiral.plan import Plan
 from edgespiral.spiral.starting.rehearsal import Rehearsal, rehearse
 
@@ -42,6 +48,40 @@ def test_other_goals_are_rehearsed_too(digits_plan: Plan) -> None:
     students = rehearse(goal, Silent()).work
     assert students.turns == 3
     assert students.steps == 3 * rehearsal.work.steps, "each may be the one that ships"
+
+
+def explored(plan: Plan, folder: Path, teacher_sha256: str) -> Plan:
+    """As `plan`, from a point of an exploration of a teacher with these weights."""
+    folder.mkdir()
+    found = an_exploration(explored_point(1, 4.0, 0.1), teacher_sha256=teacher_sha256)
+    (folder / EXPLORATION).write_text(found.model_dump_json())
+    return plan.model_copy(update={"explored": folder, "point": 1})
+
+
+def test_a_run_from_a_point_has_one_turn_and_the_teacher_of_the_exploration(
+    digits_plan: Plan, tmp_path: Path
+) -> None:
+    far = digits_plan.model_copy(update={"speedup": 12.0})
+    with pytest.raises(UsageError, match=r"--explored: .* is another teacher than this one"):
+        rehearse(explored(far, tmp_path / "other", "0" * 64), Silent())
+    model = load_model_for(load("digits"), digits_plan.model, weights=None)
+    own = explored(far, tmp_path / "own", weights_sha256(model))
+    assert rehearse(own, Silent()).work.turns == 1
+    alone = own.model_copy(update={"explored": None, "point": None})
+    assert rehearse(alone, Silent()).work.turns == 2
+
+
+def test_a_precision_is_refused_as_by_the_run(digits_plan: Plan, tmp_path: Path) -> None:
+    other = tmp_path / "b.toml"
+    other.write_text(Path(QUICK).read_text().replace('name = "quick"', 'name = "b"'))
+    several = {"target": (QUICK, str(other)), "precision": "int8"}
+    with pytest.raises(UsageError, match="--precision: int8 is for runs of one target"):
+        rehearse(digits_plan.model_copy(update=several), Silent())
+    parts = {"task": "translation", "precision": "int8"}
+    with pytest.raises(UsageError, match=r"a model that runs in parts .* is exported in fp32"):
+        rehearse(digits_plan.model_copy(update=parts), Silent())
+    with pytest.raises(UsageError, match="recipe"):
+        rehearse(digits_plan.model_copy(update={"recipe": "none such"}), Silent())
 
 
 @pytest.mark.parametrize(

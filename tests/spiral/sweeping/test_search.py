@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from example_run import run_records, write_ended
+from example_run import devices, facts, run_records, write_ended
 
 from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.listener import Silent
@@ -70,6 +70,30 @@ def test_trials_follow_from_scores_and_go_on_where_they_stopped(sweep_file, tmp_
     assert [run.values for run in gone_on[0]] == [run.values for run in runs[:4]]
     assert [run.values for run in gone_on[1]] == [run.values for run in runs[4:]]
     assert searched(path, again) == [[*gone_on[0], *gone_on[1]]]
+
+
+@pytest.mark.parametrize(("goal", "best"), [("", 1), ("smallest = true\n", 2)])
+def test_without_a_budget_trials_are_told_by_how_far_they_came(sweep_file, tmp_path, goal, best):
+    """Their scores only have to hold, and the best of them is that of the least compressed."""
+    path = sweep_file(FIELDS.replace("trials = 6", "trials = 4"))
+    path.write_text(path.read_text().replace("speedup = 1.5\n", f"max_drop = 2.0\n{goal}"))
+    [runs] = searched_for_goal(path, tmp_path)
+    assert search_of(path, tmp_path, 4).best(runs) == [runs[best].name]
+
+
+def searched_for_goal(path, out):
+    """One round of four runs that met: of these speed-ups, sizes and scores."""
+    reached = [(2.0, 0.9, 89.9), (4.0, 0.8, 88.1), (3.0, 0.4, 88.2), (2.5, 0.6, 88.3)]
+    rounds = []
+    for runs in search_of(path, out, 4).rounds():
+        for run, (speedup, share, score) in zip(runs, reached, strict=True):
+            *records, done, finished = run_records(score)
+            student, on = facts(score, int(share * 2**18)), devices(8 / speedup, speedup)
+            done = done.model_copy(update={"student": student, "devices": on})
+            finished = finished.model_copy(update={"devices": on})
+            write_ended(out / run.name, run.plan, [*records, done, finished])
+        rounds.append(runs)
+    return rounds
 
 
 def test_each_combination_is_searched(sweep_file, tmp_path):

@@ -127,6 +127,21 @@ def test_a_folder_with_a_run_of_other_weights_lends_no_figure(path, tmp_path):
         ended.of(alike)
 
 
+def test_a_run_lends_no_figure_that_settled_otherwise_what_the_plan_says_by_now(path, tmp_path):
+    """The batch of before suited so few samples; the plan has got the default in so many words."""
+    (before,) = runs_of(load_sweep(path), str(path))
+    started, *others = run_records()
+    begun = {"plan": started.plan | {"batch_size": 32}, "said": ("model", "data", "speedup")}
+    write_ended(tmp_path / before.name, before.plan, [
+        started.model_copy(update=begun), *others
+    ])  # fmt: skip
+    assert EndedRuns(load_sweep(path), tmp_path).of(before) is not None
+    path.write_text(PLAN.replace("[vary]", "batch_size = 128\n[vary]"))
+    (now,) = runs_of(load_sweep(path), str(path))
+    with pytest.raises(RunFolderError, match="this folder holds a run of another plan"):
+        EndedRuns(load_sweep(path), tmp_path).of(now)
+
+
 @pytest.mark.parametrize("kind", ["link", "pipe"])
 def test_what_lies_in_a_log_s_place_is_left_alone(path, tmp_path, kind):
     (run,) = runs_of(load_sweep(path), str(path))

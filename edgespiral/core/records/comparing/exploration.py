@@ -10,7 +10,7 @@ from edgespiral.core.errors import RunFolderError, UsageError
 from edgespiral.core.records.events import OnDevice, TrainedCut
 from edgespiral.core.records.measurement import Interval, Measurement
 from edgespiral.core.records.metric import Metric
-from edgespiral.core.records.schema import PositiveMs, Precision, Record, Score
+from edgespiral.core.records.schema import Line, PositiveMs, Precision, Record, Score
 from edgespiral.core.system.files import read_bytes
 
 if TYPE_CHECKING:
@@ -70,12 +70,14 @@ class Point(Record):
 class Exploration(Record):
     """The trade-off of one teacher on its devices.
 
-    `plan` is what was asked for, as a run's is; `teacher` the teacher on each target.
+    `plan` is what was asked for, as a run's is, and so is `said`; `teacher` the teacher on each
+    target.
     `out_of_reach_ms` are the latencies that no cut of one turn reaches.
     """
 
     schema_version: Literal[1] = 1
     plan: dict[str, object]
+    said: tuple[Line, ...] | None = None
     teacher_sha256: str
     metric: Metric
     teacher_score: Score
