@@ -178,6 +178,22 @@ def test_gradients_need_data():
         edgespiral.cut(net(), EXAMPLE, fraction=0.5, criterion="fisher")
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("criterion", ["l1", "l2", "fpgm", "l1-reg", "random"])
+def test_weights_of_any_precision_are_scored(dtype, criterion):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
+    # Scores of transposed convolutions are not NNI's.
+    model.extend([nn.Unflatten(1, (10, 1)), nn.ConvTranspose1d(10, 4, 3), nn.BatchNorm1d(4),
+                  nn.Flatten(), nn.Linear(12, 3)])  # fmt: skip
+    model.eval().to(dtype)
+    if criterion == "l1-reg":
+        model = nn.Sequential(*model[:4])
+    small = edgespiral.cut(model, torch.randn(4, 8, dtype=dtype), fraction=0.5, criterion=criterion)
+    assert small.meta["cut"].after["0"] == 16
+    assert small.get_parameter("0.weight").dtype == dtype
+
+
 def test_a_model_without_channels_to_cut_is_told():
     with pytest.raises(NothingToCutError):
         edgespiral.cut(nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), EXAMPLE, fraction=0.5)
