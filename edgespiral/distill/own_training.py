@@ -343,6 +343,11 @@ def _folder(checkpoint: Path | None) -> Path | None:
     return None if checkpoint is None else make_folder(checkpoint.with_suffix(".own"))
 
 
+def _is_finite(tensor: Tensor) -> bool:
+    # A mask is infinite from the start, and a sparse matrix cannot be asked.
+    return tensor.layout != torch.strided or bool(tensor.isfinite().all())
+
+
 def _take(student: nn.Module, trained: object, before: Mapping[str, Tensor], name: str) -> None:
     """Give `student` what a loop has trained, which may be the student itself."""
     if trained is not None and not isinstance(trained, nn.Module):
@@ -364,7 +369,7 @@ def _take(student: nn.Module, trained: object, before: Mapping[str, Tensor], nam
             where=name,
             hint="train its weights, and leave layers, names and types as they are",
         )
-    if not all(bool(value.isfinite().all()) for value in after.values()):
+    if any(_is_finite(before[key]) and not _is_finite(value) for key, value in after.items()):
         raise TrainingError(
             "the training loop leaves weights that are not finite",
             where=name,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import logging
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import onnx
 import torch
+from torch.onnx import symbolic_helper
+from torch.onnx.utils import register_custom_op_symbolic, unregister_custom_op_symbolic
 
 from edgespiral.core.errors import EdgeSpiralError, ExportError
 from edgespiral.core.nested import filled, leaves, plain, template
@@ -26,6 +29,7 @@ from edgespiral.models.calling import call, input_names
 from edgespiral.models.modes import evaluating
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor, nn
@@ -103,15 +107,16 @@ def _quietly_export(model: nn.Module, example: Tensors, path: Path, output: str)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        torch.onnx.export(
-            flat,
-            tuple(leaves(example).values()),
-            str(path),
-            dynamo=False,
-            opset_version=OPSET,
-            input_names=inputs,
-            output_names=outputs_named,
-        )
+        with _dims_from_the_front():
+            torch.onnx.export(
+                flat,
+                tuple(leaves(example).values()),
+                str(path),
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=inputs,
+                output_names=outputs_named,
+            )
     finally:
         logger.setLevel(level)
     forms = {} if is_one_input else {INPUTS: described(template(example), inputs)}
@@ -121,6 +126,38 @@ def _quietly_export(model: nn.Module, example: Tensors, path: Path, output: str)
         written = onnx.load(path)
         onnx.helper.set_model_props(written, forms)
         onnx.save(written, path)
+
+
+@contextmanager
+def _dims_from_the_front() -> Iterator[None]:
+    """Orders of dimensions are written counted from 0, as ONNX wants them.
+
+    The exporter writes the negative dimensions of a `permute` or a `movedim` as they are.
+    """
+    written: dict[str, Callable[..., Any]] = {"aten::permute": _permuted, "aten::movedim": _moved}
+    for name, function in written.items():
+        register_custom_op_symbolic(name, function, OPSET)
+    try:
+        yield
+    finally:
+        for name in written:
+            unregister_custom_op_symbolic(name, OPSET)
+
+
+@symbolic_helper.parse_args("v", "is")
+def _permuted(graph: Any, values: Any, dims: list[int]) -> Any:  # noqa: ANN401
+    order = [dim % len(dims) for dim in dims]
+    return values if order == sorted(order) else graph.op("Transpose", values, perm_i=order)
+
+
+@symbolic_helper.parse_args("v", "t", "t")
+def _moved(graph: Any, values: Any, source: Tensor, destination: Tensor) -> Any:  # noqa: ANN401
+    rank = values.type().dim()
+    ends = ((dims % rank).view(-1).tolist() for dims in (destination, source))
+    places = dict(zip(*ends, strict=True))
+    rest = iter(sorted(set(range(rank)) - set(places.values())))
+    order = [places[dim] if dim in places else next(rest) for dim in range(rank)]
+    return _permuted(graph, values, order)
 
 
 def _flat(model: nn.Module, form: Template) -> nn.Module:

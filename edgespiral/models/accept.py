@@ -147,6 +147,22 @@ def _unhooked(layer: nn.Module, hook: Any) -> Callable[[], object]:  # noqa: ANN
     return fold
 
 
+def not_finite(model: nn.Module) -> list[str]:
+    """Names of parameters that hold NaN or an infinite number, and of buffers that hold NaN.
+
+    An infinite number in a buffer is a mask. What is no plain array, such as a sparse matrix, is
+    not looked into.
+    """
+    import torch
+
+    parameters = {name: p for name, p in model.named_parameters() if p.layout == torch.strided}
+    buffers = {name: b for name, b in model.named_buffers() if b.layout == torch.strided}
+    return [
+        *(name for name, parameter in parameters.items() if not bool(parameter.isfinite().all())),
+        *(name for name, buffer in buffers.items() if bool(buffer.isnan().any())),
+    ]
+
+
 def copy_of(model: nn.Module) -> nn.Module:
     """A copy, with the TorchScript functions of `model`, which have none.
 

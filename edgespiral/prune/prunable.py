@@ -14,7 +14,7 @@ from edgespiral.models.example_inputs import example_input
 from edgespiral.models.fixed import fixed_names, train_all
 from edgespiral.prune.branches import Branch, drop, dropped, find_branches
 from edgespiral.prune.engines import AUTO, engine_called, engines_in_order
-from edgespiral.prune.engines.base import GroupSurvey, Removal, check_cut
+from edgespiral.prune.engines.base import GroupSurvey, Removal, check_cut, share_again
 from edgespiral.prune.engines.flow.finder import nothing_to_cut
 from edgespiral.prune.engines.flow.rewrite import explicit
 from edgespiral.prune.groups import ChannelGroup, renamed
@@ -218,6 +218,7 @@ def cut_to(
     for engine in engines(source, pruner):
         try:
             smaller = engine.cut(rest.model, source.example, rest.groups, kept_channels)
+            share_again(rest.model, smaller)
             difference = check_cut(source.model, smaller, source.example, removal)
         except ModelError as error:
             failures.append(f"{engine.name}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from edgespiral.core.errors import ModelError, UsageError, first_few, unknown_na
 from edgespiral.core.nested import leaves, mapped, plain, rows
 from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data.guard import watched
-from edgespiral.models.accept import copy_of, folded, unwrapped
+from edgespiral.models.accept import copy_of, folded, not_finite, unwrapped
 from edgespiral.models.example_inputs import example_of
 from edgespiral.models.independence import check_answers
 from edgespiral.models.load import one_output
@@ -137,6 +138,7 @@ def cut(
         parameters_after=parameter_count(result.model),
     )
     smaller = result.model.eval()
+    _forget_buffers(smaller, unwrapped(model))
     smaller.meta[FACTS] = facts
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     return smaller.to(home)
@@ -229,8 +231,7 @@ def _source(
         own, task = task.prepared(own, splits)
         own, example = one_output(own, splits, task.main_output), example_of(splits)
     layers, _ = folded(own)
-    weights = layers.state_dict()
-    odd = [name for name, weight in weights.items() if not bool(weight.isfinite().all())]
+    odd = _odd_weights(layers, inputs)
     if odd:
         what = f"weights are NaN or infinite: {first_few(odd)}"
         raise ModelError(what, where=type(model).__name__)
@@ -238,6 +239,29 @@ def _source(
         check_answers(layers, splits, task.check_outputs)
     with analysing():
         return PrunableModel.of(trace(layers, inputs), (), example=example), task
+
+
+def _odd_weights(layers: nn.Module, inputs: Tensors) -> list[str]:
+    """Names of weights that are no numbers, but for those that the forward does not read."""
+    odd = not_finite(layers)
+    if not odd:
+        return []
+    with suppress(ModelError), analysing():
+        return not_finite(trace(layers, inputs))
+    return odd
+
+
+def _forget_buffers(smaller: nn.Module, model: nn.Module) -> None:
+    """Leave out of the state of `smaller` the buffers that that of `model` leaves out."""
+    forgotten = {
+        f"{path}.{name}" if path else name
+        for path, module in model.named_modules()
+        for name in module._non_persistent_buffers_set
+    }
+    for path, module in smaller.named_modules():
+        for name in module._buffers:
+            if (f"{path}.{name}" if path else name) in forgotten:
+                module._non_persistent_buffers_set.add(name)
 
 
 def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> Widths:

@@ -274,6 +274,17 @@ def test_a_loop_that_goes_wrong_is_one_line(splits, loop, problem):
         assert same(student, fresh())
 
 
+def test_a_mask_of_infinite_numbers_is_no_weight_that_diverged(splits):
+    student = fresh()
+    student.register_buffer("mask", torch.full((2, 2), -torch.inf))
+
+    def loop(job):
+        job.student.fc.weight.data.fill_(1.0)
+
+    by_loop(loop, student, splits)
+    assert bool((student.fc.weight == 1).all())
+
+
 def test_a_refusal_of_the_loops_own_passes_and_leaves_the_weights(splits):
     student = fresh()
     with pytest.raises(DataError, match="no such samples"):

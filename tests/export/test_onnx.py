@@ -68,6 +68,27 @@ def test_an_operator_without_an_onnx_form_is_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "reorder",
+    [
+        lambda x: x.movedim(-1, 1),
+        lambda x: torch.moveaxis(x, (-1, 1), (2, -1)),
+        lambda x: torch.permute(x, (0, -1, -3, -2)),
+        lambda x: x.swapaxes(-1, 1),
+        lambda x: nn.functional.layer_norm(x.movedim(1, -1), (3,)).movedim(-1, 1),
+    ],
+    ids=["movedim", "two axes", "permute", "swapaxes", "layer norm of channels"],
+)
+def test_dimensions_may_be_counted_from_the_end(reorder, tmp_path):
+    class Reordered(nn.Module):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return reorder(inputs).flatten(1)
+
+    path, inputs = tmp_path / "model.onnx", [torch.rand(1, 3, 4, 6) for _ in range(4)]
+    export_onnx(Reordered(), path, input_shape=(3, 4, 6))
+    assert check_parity(Reordered(), path, inputs, task=CLASSIFICATION).agreement == 1.0
+
+
 def test_a_missing_folder_is_named(model, tmp_path):
     with pytest.raises(RunFolderError, match="missing"):
         export_onnx(model, tmp_path / "missing" / "model.onnx", input_shape=(1, 8, 8))

@@ -46,6 +46,19 @@ def test_the_cut_has_the_shape_of_its_candidate(source, importance, pruner):
     assert cut.model(torch.randn(2, 1, 8, 8)).shape == (2, 10)
 
 
+@pytest.mark.parametrize("pruner", ["auto", "nni", "depgraph", "flow"])
+def test_layers_that_share_a_weight_share_it_after_the_cut(pruner):
+    torch.manual_seed(0)
+    tied = [nn.Linear(24, 24), nn.Linear(24, 24)]
+    tied[1].weight = tied[0].weight
+    model = nn.Sequential(nn.Linear(8, 24), nn.ReLU(), tied[0], nn.ReLU(), tied[1], nn.ReLU(),
+                          nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, 10)).eval()  # fmt: skip
+    source = PrunableModel.of(trace(model), (8,))
+    cut = cut_to(source, {"6": 10}, {"6": torch.rand(16)}, pruner)
+    assert cut.model.get_parameter("4.weight") is cut.model.get_parameter("2.weight")
+    assert sum(p.numel() for p in cut.model.parameters()) == 1410 - 6 * (25 + 10)
+
+
 class Affine(nn.Module):
     """A factor and a summand, which a new network does not need."""
 

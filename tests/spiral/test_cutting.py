@@ -11,7 +11,7 @@ from torch.utils.data import TensorDataset
 import edgespiral
 from edgespiral.core.errors import DataError, ModelError, NothingToCutError, UsageError
 from edgespiral.models import build
-from edgespiral.models.saved import trace
+from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.masking import gated
 from edgespiral.prune.prunable import PrunableModel
 from edgespiral.tasks.classification import Classification
@@ -178,6 +178,22 @@ def test_gradients_need_data():
         edgespiral.cut(net(), EXAMPLE, fraction=0.5, criterion="fisher")
 
 
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("criterion", ["l1", "l2", "fpgm", "l1-reg", "random"])
+def test_weights_of_any_precision_are_scored(dtype, criterion):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10))
+    # Scores of transposed convolutions are not NNI's.
+    model.extend([nn.Unflatten(1, (10, 1)), nn.ConvTranspose1d(10, 4, 3), nn.BatchNorm1d(4),
+                  nn.Flatten(), nn.Linear(12, 3)])  # fmt: skip
+    model.eval().to(dtype)
+    if criterion == "l1-reg":
+        model = nn.Sequential(*model[:4])
+    small = edgespiral.cut(model, torch.randn(4, 8, dtype=dtype), fraction=0.5, criterion=criterion)
+    assert small.meta["cut"].after["0"] == 16
+    assert small.get_parameter("0.weight").dtype == dtype
+
+
 def test_a_model_without_channels_to_cut_is_told():
     with pytest.raises(NothingToCutError):
         edgespiral.cut(nn.Sequential(nn.Flatten(), nn.Linear(192, 5)), EXAMPLE, fraction=0.5)
@@ -193,6 +209,59 @@ def test_a_model_of_another_task_or_without_numbers_is_told():
         edgespiral.cut(broken, EXAMPLE, fraction=0.5)
     with pytest.raises(UsageError, match="model: a NoneType is no"):
         edgespiral.cut(None, EXAMPLE, fraction=0.5)
+
+
+class Causal(nn.Module):
+    """Attention whose mask is a buffer of infinite numbers, beside a layer that nothing calls."""
+
+    def __init__(self, *, persistent):
+        super().__init__()
+        self.enter, self.leave = nn.Linear(8, 48), nn.Linear(16, 3)
+        self.unused = nn.Linear(2, 2)
+        nn.init.constant_(self.unused.weight, torch.nan)
+        mask = torch.full((6, 6), -torch.inf).triu(1)
+        self.register_buffer("mask", mask, persistent=persistent)
+
+    def forward(self, x):
+        query, key, value = self.enter(x).chunk(3, -1)
+        return self.leave((query @ key.mT + self.mask).softmax(-1) @ value).mean(1)
+
+
+@pytest.mark.parametrize("persistent", [True, False])
+def test_a_mask_may_be_infinite_and_stays_out_of_the_state(persistent, tmp_path):
+    torch.manual_seed(0)
+    model, inputs = Causal(persistent=persistent).eval(), torch.randn(4, 6, 8)
+    small = edgespiral.cut(model, inputs, fraction=0.5)
+    again = edgespiral.cut(small, inputs, fraction=0.5)
+    assert ("mask" in small.state_dict()) == ("mask" in again.state_dict()) == persistent
+    assert torch.equal(again.get_buffer("mask"), model.mask)
+    save_model(trace(small, inputs), tmp_path, example=inputs)
+    assert torch.equal(load_model(tmp_path)(inputs), small(inputs))
+    model.mask[0, 0] = torch.nan
+    with pytest.raises(ModelError, match="weights are NaN or infinite: mask"):
+        edgespiral.cut(model, inputs, fraction=0.5)
+
+
+def test_a_sparse_buffer_is_no_weight():
+    class Spread(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(8, 16), nn.Linear(16, 3)
+            self.register_buffer("near", torch.eye(8).to_sparse())
+
+        def forward(self, x):
+            return self.second(self.first(torch.sparse.mm(self.near, x.T).T).relu())
+
+    small = edgespiral.cut(Spread().eval(), torch.randn(4, 8), fraction=0.5)
+    assert small.meta["cut"].after == {"first": 8}
+
+
+def test_what_torch_saved_it_loads(tmp_path):
+    small = edgespiral.cut(net(), EXAMPLE, fraction=0.5)
+    torch.save(small, tmp_path / "small.pt")
+    loaded = torch.load(tmp_path / "small.pt", weights_only=False)
+    assert torch.equal(loaded(EXAMPLE), small(EXAMPLE))
+    assert edgespiral.cut(loaded, EXAMPLE, fraction=0.5).meta["cut"].after == {"0": 4, "3": 2}
 
 
 class Scaled(torch.autograd.Function):

@@ -102,6 +102,7 @@ class Tracer(AnsweringTracer):
             for node in reversed(self._numbers):
                 if not node.users:
                     graph.erase_node(node)
+            graph._tracer_cls = None  # or a pickle of the module would ask for one of this class
             return torch.fx.GraphModule(self.model, graph, type(self.model).__name__)
 
     @contextmanager

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 import torch.fx
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, first_few
 from edgespiral.core.nested import leaves
+from edgespiral.models.work import parameter_count
 from edgespiral.prune.branches import Silencing
 from edgespiral.prune.double import arithmetic_for
 from edgespiral.prune.groups import outputs_of
@@ -18,9 +19,9 @@ from edgespiral.prune.masking import gated, keep_gates
 from edgespiral.prune.unstack import RECURRENT_LAYERS, recurrent_layers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.fx import GraphModule
 
     from edgespiral.core.nested import Tensors
@@ -140,10 +141,15 @@ def check_cut(original: GraphModule, cut: GraphModule, inputs: Tensors, removal:
         precision, or in the model's own where it does not work in double (`prune.double`).
 
     Raises:
-        ModelError: a layer has the wrong size, the cut model does not run, or the outputs differ
-            by more than float arithmetic explains.
+        ModelError: a layer has the wrong size, there are more parameters than before, the cut
+            model does not run, or the outputs differ by more than float arithmetic explains.
     """
     _check_sizes(cut, removal)
+    before, after = parameter_count(original), parameter_count(cut)
+    if after > before:
+        raise ModelError(
+            f"the cut made {after} parameters of {before}", hint="try another --pruner"
+        )
     arithmetic = arithmetic_for(original, inputs)
     with arithmetic.computing():
         masked = _masked_outputs(original, inputs, removal, arithmetic)
@@ -182,6 +188,34 @@ def _check_sizes(cut: GraphModule, removal: Removal) -> None:
                     where=slot.layer,
                     hint="try --pruner depgraph",
                 )
+
+
+def share_again(before: nn.Module, after: nn.Module) -> None:
+    """Have the layers of a cut model share what they shared before it.
+
+    Args:
+        before: the model that was cut.
+        after: what the cut made of it, changed here.
+
+    Raises:
+        ModelError: the cut made different tensors of what was one.
+    """
+    left = dict(_tensors(after))
+    names_of: dict[int, list[str]] = {}
+    for name, tensor in _tensors(before):
+        names_of.setdefault(id(tensor), []).append(name)
+    for names in names_of.values():
+        kept = [name for name in names if name in left]
+        if not all(torch.equal(left[name], left[kept[0]]) for name in kept[1:]):
+            raise ModelError(f"the cut parts weights that layers share: {first_few(kept)}")
+        for name in kept[1:]:
+            path, _, own_name = name.rpartition(".")
+            setattr(after.get_submodule(path), own_name, left[kept[0]])
+
+
+def _tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from model.named_parameters(remove_duplicate=False)
+    yield from model.named_buffers(remove_duplicate=False)
 
 
 def _masked_outputs(

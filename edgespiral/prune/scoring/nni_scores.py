@@ -44,5 +44,6 @@ def layer_metrics(
             return super()._generate_sparsity(masks)
 
     config = [{"op_names": layers, "target_names": ["weight"], "sparse_ratio": 0.5}]
-    Recording(copy.deepcopy(model), config).compress()
+    # In single precision, whatever the model has: half sums overflow, and others are put beside.
+    Recording(copy.deepcopy(model).float(), config).compress()
     return metrics

@@ -39,7 +39,7 @@ def unit_norms(
     names = sorted({slot.layer for group in groups for slot in group.producers})
     layers = {name: model.get_submodule(name) for name in names}
     return {
-        name: NORMS[pruner](_rows(layer).detach())
+        name: NORMS[pruner](_rows(layer).detach().float())
         for name, layer in layers.items()
         if isinstance(layer, (nn.Embedding, _ConvTransposeNd, *RECURRENT))
     }

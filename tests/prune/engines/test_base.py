@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 
 from edgespiral.core.errors import ModelError
 from edgespiral.prune.branches import drop, find_branches
-from edgespiral.prune.engines.base import Removal, check_cut
+from edgespiral.prune.engines.base import Removal, check_cut, share_again
 from edgespiral.prune.engines.depgraph import DepGraphCutter
 from edgespiral.prune.engines.nni import NniCutter
 from edgespiral.prune.groups import find_groups
@@ -58,6 +60,25 @@ def test_the_check_catches_a_layer_of_the_wrong_size(residual, example):
     kept = some_of(groups)
     with pytest.raises(ModelError, match=r"stem: 8 channels should remain, not 16"):
         check_cut(residual, residual, example, Removal(groups, kept))
+
+
+def test_the_check_catches_a_cut_that_made_parameters(residual, example):
+    cut = copy.deepcopy(residual)
+    cut.add_module("another", torch.nn.Linear(2, 2))
+    with pytest.raises(ModelError, match="the cut made"):
+        check_cut(residual, cut, example, Removal([], {}))
+
+
+def test_layers_share_again_what_a_cut_left_alike():
+    tied = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    tied[1].weight = tied[0].weight
+    apart = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 3))
+    with pytest.raises(ModelError, match=r"weights that layers share: 0\.weight, 1\.weight"):
+        share_again(tied, apart)
+    apart[1].load_state_dict(apart[0].state_dict())
+    share_again(tied, apart)
+    assert apart[1].weight is apart[0].weight
+    assert apart[1].bias is not apart[0].bias
 
 
 def test_the_check_knows_dropped_branches(residual, example):

@@ -1,8 +1,8 @@
 """Attention written out as linear layers, reshapes and products, so that heads can be seen.
 
 `multi_head` stands for `nn.MultiheadAttention` (Vaswani et al. 2017), the others for torchvision's
-functions for windows (Liu et al. 2021, "Swin Transformer"; 2022, "Swin Transformer V2"). Each takes
-the model, the node it replaces (whose inputs know their shapes) and a tracer, and returns a proxy.
+functions for windows (Liu et al. 2021, "Swin Transformer"; 2022, "Swin Transformer V2"), which take
+the model, the node they replace (whose inputs know their shapes) and a tracer, and return a proxy.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.fx.proxy import GraphAppendingTracer, Proxy
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
     from torch.fx import GraphModule, Node
@@ -41,11 +41,26 @@ MASKS = (PADDING, "attn_mask")
 MULTI_HEAD = ("query", "key", "value", "key_padding_mask", "need_weights", "attn_mask")
 
 
-def is_plain(layer: nn.Module, node: Node) -> bool:
-    """Whether a call of `layer` is attention of the kind that `multi_head` writes out."""
-    if not isinstance(layer, nn.MultiheadAttention):
-        return False
-    named = dict(zip(MULTI_HEAD, node.args, strict=False)) | node.kwargs
+def calls(model: GraphModule) -> dict[str, list[Node]]:
+    """By path, the calls of attention layers that `multi_head` can write out, all of each layer.
+
+    One that is called in another way, too, stays a layer.
+    """
+    found: dict[str, list[Node]] = {}
+    for node in model.graph.nodes:
+        if node.op == "call_module":
+            found.setdefault(str(node.target), []).append(node)
+    layers = {path: model.get_submodule(path) for path in found}
+    return {
+        path: found[path]
+        for path, layer in layers.items()
+        if isinstance(layer, nn.MultiheadAttention)
+        and all(_is_plain(layer, node) for node in found[path])
+    }
+
+
+def _is_plain(layer: nn.MultiheadAttention, node: Node) -> bool:
+    named = _named(node)
     shapes = [
         getattr(getattr(named.get(mask), "meta", {}).get("tensor_meta"), "shape", (0, 0))
         for mask in MASKS
@@ -63,33 +78,66 @@ def is_plain(layer: nn.Module, node: Node) -> bool:
     )
 
 
-def multi_head(model: GraphModule, node: Node, tracer: GraphAppendingTracer) -> None:
-    """Replace the first item of the pair that `nn.MultiheadAttention` returns."""
-    path, old = str(node.target), model.get_submodule(str(node.target))
+def _named(node: Node) -> dict[str, Any]:
+    return dict(zip(MULTI_HEAD, node.args, strict=False)) | node.kwargs
+
+
+def multi_head(model: GraphModule, path: str, nodes: Sequence[Node]) -> None:
+    """Put layers in place of an `nn.MultiheadAttention`, and operations in place of its calls.
+
+    Args:
+        model: whose graph it is, changed here.
+        path: of the layer.
+        nodes: all of its calls, of which the first item of the pair is read.
+    """
+    old = model.get_submodule(path)
     assert isinstance(old, nn.MultiheadAttention)
-    named: dict[str, Any] = dict(zip(MULTI_HEAD, node.args, strict=False)) | node.kwargs
-    together = old.in_proj_weight is not None and len({named[n] for n in MULTI_HEAD[:3]}) == 1
+    together = old.in_proj_weight is not None and all(
+        len({_named(node)[n] for n in MULTI_HEAD[:3]}) == 1 for node in nodes
+    )
     parts = nn.Module()
     if together:
         parts.in_proj = _linear(old.in_proj_weight, old.in_proj_bias)
     else:
         _set_apart(parts, old)
     parts.out_proj = _linear(old.out_proj.weight, old.out_proj.bias)
-    if isinstance(model.get_submodule(path), nn.MultiheadAttention):
-        model.set_submodule(path, parts.eval())
-    sides = [_samples_first(named[n], old, tracer) for n in MULTI_HEAD[:3]]
+    model.set_submodule(path, parts.eval())
     heads = _heads_together if together else _heads_apart
+    for node in nodes:
+        tracer = GraphAppendingTracer(model.graph)
+        with model.graph.inserting_before(node):
+            result = _attended(node, path, old, tracer, heads)
+        result.node.meta = meta_of(next(user for user in node.users if user.users))
+        for user in list(node.users):
+            user.replace_all_uses_with(result.node)
+            user.graph.erase_node(user)
+        node.graph.erase_node(node)
+
+
+def _attended(
+    node: Node,
+    path: str,
+    old: nn.MultiheadAttention,
+    tracer: GraphAppendingTracer,
+    heads: Callable[..., list[Any]],
+) -> Any:  # noqa: ANN401
+    named = _named(node)
+    sides = [_samples_first(named[n], old, tracer) for n in MULTI_HEAD[:3]]
     query, key, value = heads(tracer, path, sides, old)
     mask = _mask(named, tracer)
     attended: Any = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     length = named["query"].meta["tensor_meta"].shape[1 if old.batch_first else 0]
     merged = attended.transpose(1, 2).reshape(-1, length, old.embed_dim)
     result = call(tracer, f"{path}.out_proj", merged)
-    result = result if old.batch_first else result.transpose(0, 1)
-    for user in list(node.users):
-        user.replace_all_uses_with(result.node)
-        user.graph.erase_node(user)
-    node.graph.erase_node(node)
+    return result if old.batch_first else result.transpose(0, 1)
+
+
+def meta_of(node: Node) -> dict[str, Any]:
+    """What is known of a node, its shape above all, for the one that takes its place.
+
+    Whether tracing may enter it is the old node's alone.
+    """
+    return {key: value for key, value in node.meta.items() if key != "is_wrapped"}
 
 
 def _samples_first(node: Node, layer: nn.MultiheadAttention, tracer: GraphAppendingTracer) -> Any:  # noqa: ANN401

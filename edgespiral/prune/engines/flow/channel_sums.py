@@ -263,7 +263,9 @@ class _Writing:
         self._model.add_submodule(name, layer.eval())
         if on_pictures:
             return call(self._tracer, name, values)
-        return call(self._tracer, name, values.movedim(self._dim, -1)).movedim(-1, self._dim)
+        # Counted from the front: torch writes a negative dimension into an ONNX file as it is.
+        last = len(self._shape) - 1
+        return call(self._tracer, name, values.movedim(self._dim, last)).movedim(last, self._dim)
 
 
 def _root(values: Any) -> Any:  # noqa: ANN401

@@ -18,7 +18,7 @@ from torch import nn
 from torch.fx.passes.shape_prop import ShapeProp
 from torch.fx.proxy import GraphAppendingTracer, Proxy
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import EdgeSpiralError, ModelError
 from edgespiral.core.nested import joined, leaves, mapped
 from edgespiral.models.calling import call, positional
 from edgespiral.prune.double import arithmetic_for
@@ -46,16 +46,31 @@ def explicit(model: GraphModule, example: Tensors) -> GraphModule:
         example: one input batch (1, C, H, W); sizes other than the batch become fixed.
 
     Raises:
-        ModelError: the rewritten graph computes something else.
+        ModelError: it cannot be rewritten, or the rewritten graph computes something else.
     """
-    places = [node for node in model.graph.nodes if _rewriter(node, model) is not None]
+    try:
+        return _written_out(model, example)
+    except EdgeSpiralError:
+        raise
+    except Exception as error:  # of torch, which runs graphs here, or of a layer of the user's
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(
+            f"its attention or shuffles cannot be written out: {reason}",
+            where=type(model).__name__,
+        ) from error
+
+
+def _written_out(model: GraphModule, example: Tensors) -> GraphModule:
+    places = [node for node in model.graph.nodes if _rewriter(node) is not None]
     shuffles = any(True for _ in _shuffles(model, example))
-    if not places and not shuffles:
+    if not places and not shuffles and not attention.calls(model):
         return model
     new = copy.deepcopy(model)
     ShapeProp(new).propagate(*positional(new.graph, example))
+    for path, nodes in attention.calls(new).items():
+        attention.multi_head(new, path, nodes)
     for node in list(new.graph.nodes):
-        rewriter = _rewriter(node, new)
+        rewriter = _rewriter(node)
         if rewriter is not None:
             _replace(new, node, rewriter)
     _clean(new)
@@ -66,10 +81,7 @@ def explicit(model: GraphModule, example: Tensors) -> GraphModule:
     return new
 
 
-def _rewriter(node: Node, model: GraphModule) -> Callable[..., Any] | None:
-    if node.op == "call_module":
-        layer = model.get_submodule(str(node.target))
-        return attention.multi_head if attention.is_plain(layer, node) else None
+def _rewriter(node: Node) -> Callable[..., Any] | None:
     name = getattr(node.target, "__name__", "") if node.op == "call_function" else ""
     if name == "layer_norm" and _norm_path(node) is not None:
         return _layer_norm
@@ -83,8 +95,7 @@ def _replace(model: GraphModule, node: Node, rewriter: Callable[..., Any]) -> No
     with model.graph.inserting_before(node):
         result = rewriter(model, node, tracer)
     if isinstance(result, Proxy):
-        # Its shape, for rewriters to come; whether tracing may enter it is the old node's alone.
-        result.node.meta = {k: v for k, v in node.meta.items() if k != "is_wrapped"}
+        result.node.meta = attention.meta_of(node)
         result = result.node
     if result is not None:
         node.replace_all_uses_with(result)

@@ -50,7 +50,7 @@ def _scales(model: GraphModule, group: ChannelGroup) -> Tensor:
         layer = model.get_submodule(slot.layer)
         if isinstance(layer, _BatchNorm) and layer.weight is not None:
             governed = slot.channel_of >= 0
-            scale = layer.weight.detach().abs().cpu()
+            scale = layer.weight.detach().abs().to(total)
             total.index_add_(0, slot.channel_of[governed], scale[governed])
             has_norm = True
     if not has_norm:

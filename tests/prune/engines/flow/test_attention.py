@@ -68,6 +68,63 @@ def test_attention_of_another_kind_is_left_alone():
     assert explicit(model, torch.randn(1, 5, 8)) is model
 
 
+class Repeated(nn.Module):
+    """One layer that is called several times, as ALBERT and the Universal Transformer do."""
+
+    def __init__(self, layer: nn.Module) -> None:
+        super().__init__()
+        self.inlet, self.layer, self.head = nn.Linear(8, 32), layer, nn.Linear(32, 10)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        x = self.inlet(inputs)
+        for _ in range(2):
+            x = self.layer(x)
+        return self.head(x.mean(1))
+
+
+class Looks(nn.Module):
+    """An attention layer that is called in one or in several ways."""
+
+    def __init__(self, *ways: str) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(32, 4, batch_first=True)
+        self.ways = ways
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for way in self.ways:
+            key = x.flip(1) if way == "elsewhere" else x
+            x, shares = self.attention(x, key, key)
+            if way == "shares":
+                x = x * (1 + shares.mean())
+        return x
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.TransformerEncoderLayer(32, 4, 48, batch_first=True),
+        Looks("itself", "itself"),
+        Looks("itself", "elsewhere"),
+    ],
+    ids=["encoder layer", "itself", "elsewhere too"],
+)
+def test_attention_that_is_called_several_times_loses_heads(layer):
+    torch.manual_seed(0)
+    model = Repeated(layer).eval()
+    source = PrunableModel.of(trace(model, torch.randn(4, 5, 8)), (5, 8))
+    assert any("_proj" in group.name for group in source.groups)
+    widths = {g.name: g.sub_groups * (g.units // 2) for g in source.groups}
+    cut = cut_to(source, widths, {g.name: torch.rand(g.channels) for g in source.groups}, "auto")
+    assert cut.difference < 1e-9
+
+
+def test_attention_that_is_also_called_in_another_way_is_left_alone():
+    torch.manual_seed(0)
+    model = Repeated(Looks("itself", "shares")).eval()
+    source = explicit(trace(model, torch.randn(4, 5, 8)), torch.randn(1, 5, 8))
+    assert isinstance(source.get_submodule("layer.attention"), nn.MultiheadAttention)
+
+
 class Padded(nn.Module):
     """Attention that leaves out what its input marks as padding, with a mask besides or without."""
 

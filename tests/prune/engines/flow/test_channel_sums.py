@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import onnxruntime
 import pytest
 import torch
 from torch import nn
@@ -118,6 +119,39 @@ def test_a_cut_model_that_was_saved_is_cut_again(name, tmp_path):
     identities = [m for m in again.model.modules() if isinstance(m, nn.Identity)]
     assert len(identities) == (name != "std")
     assert cut_to(again, {"0": 2}, {"0": torch.rand(6)}, "auto").difference < 1e-9
+
+
+class OnLast(nn.Module):
+    """Channels that lie on the last of two or of three dimensions."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.enter, self.leave, self.function = nn.Linear(6, 8), nn.Linear(8, 3), function
+
+    def forward(self, x):
+        hidden = self.enter(x)
+        return self.leave(hidden * torch.tanh(self.function(hidden)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("shape", [(6,), (5, 6)])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6),
+        lambda x: nn.functional.normalize(x, dim=-1),
+        lambda x: x.std(-1).unsqueeze(-1),
+    ],
+    ids=["root mean square", "unit length", "std"],
+)
+def test_torch_exports_what_sums_over_last_dimensions(function, shape, tmp_path):
+    torch.manual_seed(0)
+    source = PrunableModel.of(trace(OnLast(function).eval(), torch.randn(2, *shape)), shape)
+    cut = cut_to(source, {"enter": 5}, {"enter": torch.rand(8)}, "auto")
+    path, inputs = tmp_path / "model.onnx", torch.randn(1, *shape)
+    torch.onnx.export(cut.model, (inputs,), path, dynamo=False, input_names=["x"])
+    (found,) = onnxruntime.InferenceSession(path).run(None, {"x": inputs.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), cut.model(inputs), rtol=1e-4, atol=1e-5)
 
 
 def test_a_length_of_nothing_has_no_slope():

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
+from edgespiral.core.errors import ModelError
 from edgespiral.models.saved import load_model, save_model, trace
 from edgespiral.prune.engines.flow.rewrite import explicit
 
@@ -50,3 +51,14 @@ def test_depth_that_is_dropped_only_in_training_leaves_no_trace(example):
     model = trace(get_model("efficientnet_b0"))
     assert "stochastic_depth" in targets(model)
     assert "stochastic_depth" not in targets(explicit(model, example))
+
+
+def test_what_cannot_be_run_is_one_line():
+    class Viewed(nn.Linear):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            return super().forward(inputs).view(-1, 2, 4)
+
+    model = trace(nn.Sequential(Viewed(8, 8)), torch.randn(2, 8))
+    with pytest.raises(ModelError, match=r"cannot be written out: .*mat1 and mat2") as caught:
+        explicit(model, torch.randn(1, 7))
+    assert "\n" not in str(caught.value)
