@@ -17,6 +17,7 @@ from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data.guard import watched
 from edgespiral.models.accept import copy_of, folded, unwrapped
 from edgespiral.models.example_inputs import example_of
+from edgespiral.models.fixed import train_like
 from edgespiral.models.independence import check_answers
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
@@ -137,6 +138,7 @@ def cut(
         parameters_after=parameter_count(result.model),
     )
     smaller = result.model.eval()
+    train_like(smaller, source.model)
     smaller.meta[FACTS] = facts
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     return smaller.to(home)

@@ -112,6 +112,38 @@ def test_it_is_a_plain_module_that_trains():
     assert not torch.equal(small.get_parameter("0.weight"), before)
 
 
+class PartlyFrozen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.utils.weight_norm(nn.Linear(8, 16))
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.second = nn.utils.parametrizations.weight_norm(nn.Linear(16, 16))
+        self.hidden, self.head = nn.Linear(16, 12), nn.Linear(12, 5)
+
+    def forward(self, x):
+        rows = self.second(self.first(x).relu())
+        rows = rows + self.attention(rows, x[..., :1] + rows, rows, need_weights=False)[0]
+        return self.head(self.hidden(rows).relu().mean(1))
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.parametrize("asked", [{"widths": {}}, {"fraction": 0.5}])
+@pytest.mark.parametrize(
+    ("pruner", "model", "example", "frozen"),
+    [
+        *((pruner, net, EXAMPLE, ("0.", "3.bias")) for pruner in ("flow", "depgraph", "nni")),
+        ("auto", PartlyFrozen, torch.randn(4, 6, 8), ("first.", "second.", "attention.")),
+    ],
+)
+def test_what_was_frozen_stays_frozen(pruner, model, example, frozen, asked):
+    model = model()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(frozen))
+    small = edgespiral.cut(model, example, **asked, pruner=pruner)
+    for name, parameter in small.named_parameters():
+        assert parameter.requires_grad == (not name.startswith(frozen)), name
+
+
 def test_widths_are_asked_for_by_group_and_a_branch_can_go():
     model = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
     example = torch.randn(2, 1, 8, 8)

@@ -60,11 +60,12 @@ def _inherit(layer: nn.Module, old: nn.Module) -> None:
     """Move to `layer` what else lives below the place that it takes."""
     for name, child in old.named_children():
         layer.add_module(name, child)
+    taken = {*layer._parameters, *layer._buffers}  # such as by a weight that was a buffer
     for name, parameter in old.named_parameters(recurse=False):
-        if name not in layer._parameters:
+        if name not in taken:
             layer.register_parameter(name, parameter)
     for name, buffer in old.named_buffers(recurse=False):
-        if name not in layer._buffers:
+        if name not in taken:
             layer.register_buffer(name, buffer)
 
 

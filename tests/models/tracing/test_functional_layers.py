@@ -56,6 +56,19 @@ class Named(nn.Conv2d):
         super().__init__(ins, outs, 1)
 
 
+class Frozen(nn.Module):
+    """A batch norm all of whose numbers are buffers."""
+
+    def __init__(self, channels):
+        super().__init__()
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, torch.rand(channels) + 0.5)
+
+    def forward(self, x):
+        state = self.running_mean, self.running_var, self.weight, self.bias
+        return F.batch_norm(x, *state, training=False)
+
+
 class Bare(nn.Module):
     """Functions of parameters that no layer has."""
 
@@ -99,6 +112,15 @@ def test_a_subclass_becomes_the_layer_that_it_is_and_is_saved_as_such(case, tmp_
     torch.testing.assert_close(graph(inputs), model(inputs))
     save_model(graph, tmp_path)
     torch.testing.assert_close(load_model(tmp_path)(inputs), model(inputs))
+
+
+def test_a_weight_that_was_a_buffer_takes_its_own_place():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), Frozen(8), nn.Conv2d(8, 4, 1)).eval()
+    inputs = torch.randn(2, 3, 6, 6)
+    small = edgespiral.cut(model, inputs, widths={})
+    torch.testing.assert_close(small(inputs), model(inputs))
+    names = {name for name, parameter in small.named_parameters() if not parameter.requires_grad}
+    assert names <= {"1.weight", "1.bias"}
 
 
 def test_a_restored_batch_norm_trains_and_keeps_its_momentum():
