@@ -23,9 +23,10 @@ from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.core.system.time_limit import limited
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
-from edgespiral.models.source import given_values, own_state, source_of
+from edgespiral.models.source import given_values, source_of
 from edgespiral.models.tracing.entered import OwnGradientError
 from edgespiral.models.tracing.functional_layers import restore_layers
+from edgespiral.models.tracing.layer_places import drop_unread
 from edgespiral.models.tracing.layers import layer_class
 from edgespiral.models.tracing.places import place_of
 from edgespiral.models.tracing.targets import install
@@ -86,6 +87,7 @@ def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
             _normalise(model, graph.graph)
             graph = _own_layers(graph)
             restore_layers(graph, model)
+            drop_unread(graph)
         except ModelError:
             raise
         except Exception as error:
@@ -285,27 +287,10 @@ def _own_layers(graph: GraphModule) -> GraphModule:
         for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
             memo[id(hooks)] = OrderedDict()  # those that change something are in the graph
     own: GraphModule = copy.deepcopy(graph, memo)
-    read = {str(node.target) for node in own.graph.find_nodes(op="get_attr")}
-    called = {str(node.target) for node in own.graph.find_nodes(op="call_module")}
-    for path in called:
+    for path in {str(node.target) for node in own.graph.find_nodes(op="call_module")}:
         layer = own.get_submodule(path)
-        kind = layer_class(layer)
-        if kind is None:
-            continue
-        layer.__class__ = kind
-        _drop_unread(layer, path, read)
+        layer.__class__ = layer_class(layer) or type(layer)
     return own.eval()
-
-
-def _drop_unread(layer: nn.Module, path: str, read: set[str]) -> None:
-    """Take away what others have left in a layer, such as counters of operations."""
-    try:
-        own = own_state(layer)
-    except ModelError:
-        return  # told when its source is written
-    for name in set(layer.state_dict()) - own:
-        if f"{path}.{name}" not in read and "." not in name:
-            delattr(layer, name)
 
 
 def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensors) -> None:

@@ -58,7 +58,7 @@ class CutFacts:
         engine: what removed them.
         difference: of the outputs from the masked model's, relative to the largest of them, in
             double precision where the model works in it.
-        parameters_before, parameters_after: how many weights there are.
+        parameters_before, parameters_after: how many weights the given module and this one have.
     """
 
     before: dict[str, int]
@@ -134,7 +134,7 @@ def cut(
         after=dict(new_widths),
         engine=result.engine,
         difference=result.difference,
-        parameters_before=parameter_count(source.model),
+        parameters_before=parameter_count(model),
         parameters_after=parameter_count(result.model),
     )
     smaller = result.model.eval()

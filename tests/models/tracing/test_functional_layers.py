@@ -83,6 +83,70 @@ class Bare(nn.Module):
         return F.conv_transpose1d(rows.transpose(1, 2), self.up, stride=2)
 
 
+class Convolved(nn.Module):
+    """Convolutions and a batch norm of parameters with names of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.w1, self.b1 = nn.Parameter(torch.randn(24, 3, 3, 3)), nn.Parameter(torch.randn(24))
+        self.gain, self.shift = nn.Parameter(torch.rand(24)), nn.Parameter(torch.randn(24))
+        self.register_buffer("mean", torch.randn(24))
+        self.register_buffer("var", torch.rand(24) + 0.5)
+        self.weight, self.bias = (
+            nn.Parameter(torch.randn(16, 24, 3, 3)),
+            nn.Parameter(torch.ones(16)),
+        )
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = F.conv2d(x, self.w1, self.b1)
+        x = F.batch_norm(x, self.mean, self.var, self.gain, self.shift, self.training).relu()
+        return self.head(F.conv2d(x, self.weight, self.bias).relu().mean((2, 3)))
+
+
+class Listed(nn.Module):
+    """Layers of a list of parameters."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = (24, 3, 3, 3), (24,), (16, 24, 3, 3), (16,), (10, 16), (10,)
+        self.params = nn.ParameterList(nn.Parameter(torch.randn(size)) for size in sizes)
+
+    def forward(self, x):
+        w1, b1, w2, b2, w3, b3 = self.params
+        x = F.conv2d(F.conv2d(x, w1, b1).relu(), w2, b2).relu()
+        return F.linear(x.mean((2, 3)), w3, b3)
+
+
+class Adapted(nn.Module):
+    """Weights that are computed: by a low-rank sum, by a length, with gains."""
+
+    def __init__(self):
+        super().__init__()
+        self.inlet, self.w = nn.Conv2d(3, 24, 3), nn.Parameter(torch.randn(16, 24))
+        self.down, self.up = nn.Parameter(torch.randn(2, 24)), nn.Parameter(torch.randn(16, 2))
+        self.gain, self.prototypes = nn.Parameter(torch.ones(16)), nn.Parameter(torch.randn(10, 16))
+
+    def forward(self, x):
+        x = self.inlet(x).relu().mean((2, 3))
+        weight = (self.w + self.up @ self.down) * self.gain[:, None]
+        return F.linear(F.linear(x, weight).relu(), F.normalize(self.prototypes))
+
+
+@pytest.mark.parametrize("kind", [Convolved, Listed, Adapted])
+def test_layers_of_bare_parameters_are_cut_and_leave_nothing_behind(kind, tmp_path):
+    torch.manual_seed(0)
+    model, inputs = kind().eval(), torch.randn(2, 3, 8, 8)
+    small = edgespiral.cut(model, inputs, fraction=0.5)
+    assert sorted(small.meta["cut"].before.values()) == [16, 24]
+    assert small.meta["cut"].parameters_before == sum(p.numel() for p in model.parameters())
+    small.train()(inputs).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in small.parameters())
+    graph = trace(small.eval(), inputs)
+    save_model(graph, tmp_path)
+    torch.testing.assert_close(load_model(tmp_path)(inputs), small(inputs))
+
+
 def lively(model):
     torch.manual_seed(0)
     for module in model.modules():
