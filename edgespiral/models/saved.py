@@ -83,7 +83,8 @@ def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
     """
     _check_names(model)
     batches = () if inputs is None else tuple(_batch(inputs, n) for n in FOLLOWED_BATCHES)
-    with analysing(), limited(MOST_SECONDS, "tracing the model"), evaluating(model):
+    in_time = limited(MOST_SECONDS, "tracing the model")
+    with analysing(), in_time, evaluating(model), torch.enable_grad():
         if inputs is not None:
             allow_for_passes(_pass_seconds(model, _batch(inputs, 1)))
         tracer = Tracer(model, batches)

@@ -21,6 +21,7 @@ from edgespiral.models.fixed import train_like
 from edgespiral.models.independence import check_answers
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
+from edgespiral.models.tracing.grad_mode import stop_gradients
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.engines import AUTO
 from edgespiral.prune.prunable import PrunableModel, cut_to
@@ -139,6 +140,7 @@ def cut(
     )
     smaller = result.model.eval()
     train_like(smaller, source.model)
+    stop_gradients(smaller)
     smaller.meta[FACTS] = facts
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     return smaller.to(home)

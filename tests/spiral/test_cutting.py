@@ -126,6 +126,38 @@ class PartlyFrozen(nn.Module):
         return self.head(self.hidden(rows).relu().mean(1))
 
 
+class HalfTrained(nn.Module):
+    """A backbone whose features have no gradients, beside a part that has."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 12))
+        self.side, self.head = nn.Linear(8, 12), nn.Linear(12, 5)
+
+    def forward(self, x):
+        with torch.no_grad():
+            features = self.backbone(x).tanh()
+        return self.head((features + self.side(x)).relu())
+
+
+@pytest.mark.parametrize("pruner", ["flow", "depgraph", "nni"])
+@pytest.mark.parametrize("data", [False, True])
+def test_what_has_no_gradients_in_the_forward_has_none_afterwards(pruner, data):
+    inputs = torch.randn(24, 8)
+    splits = {
+        "train": TensorDataset(inputs, torch.arange(24) % 5),
+        "validation": TensorDataset(inputs[:8] + 1, torch.arange(8) % 5),
+        "test": TensorDataset(inputs[:8] - 1, torch.arange(8) % 5),
+        "classes": list("abcde"),
+    }
+    asked = {"data": splits} if data else {"example_inputs": inputs}
+    small = edgespiral.cut(HalfTrained(), **asked, fraction=0.5, pruner=pruner)
+    assert small.meta["cut"].after["backbone.0"] == 8
+    small(inputs).square().mean().backward()
+    for name, parameter in small.named_parameters():
+        assert (parameter.grad is None) == name.startswith("backbone."), name
+
+
 @pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
 @pytest.mark.parametrize("asked", [{"widths": {}}, {"fraction": 0.5}])
 @pytest.mark.parametrize(
