@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+import re
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from edgespiral.export.file_model import (
 )
 from edgespiral.models.calling import call, input_names
 from edgespiral.models.modes import evaluating
+from edgespiral.models.tracing.plainer import Plainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 # The first with layer normalisation as one operator, and the last that TensorRT 8.6 reads.
 OPSET = 17
+MOST_SHOWN = 200
 
 
 def export_onnx(
@@ -83,8 +86,48 @@ def export_onnx(
     except EdgeSpiralError:
         raise
     except Exception as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ExportError(f"cannot be written as ONNX: {reason}", where=str(path)) from error
+        raise ExportError(
+            f"cannot be written as ONNX: {_reason(error)}", where=str(path)
+        ) from error
+
+
+class _UnwritableError(Exception):
+    """The exporter's error, with the layer that it is about, if that is known."""
+
+
+@contextmanager
+def _graph_unprinted() -> Iterator[None]:
+    """Keep the exporter from printing its graph where it fails; what it knows of a layer is told.
+
+    Raises:
+        _UnwritableError: whatever it fails with.
+    """
+    shown: list[Any] = []
+    exporter: Any = torch._C
+    prints, exporter._jit_onnx_log = exporter._jit_onnx_log, lambda *parts: shown.extend(parts)
+    try:
+        yield
+    except Exception as error:
+        reason = _reason(error)
+        layer = next(filter(None, (_layer_of(reason, thing) for thing in shown)), "")
+        raise _UnwritableError(f"{reason} (in {layer})" if layer else reason) from error
+    finally:
+        exporter._jit_onnx_log = prints
+
+
+def _layer_of(reason: str, graph: object) -> str:
+    """The innermost layer that makes the operator that `reason` speaks of; or empty."""
+    for node in graph.nodes() if isinstance(graph, torch._C.Graph) else ():
+        kind = node.kind().partition("::")[2]
+        if re.search(rf"operator '?(aten::)?{kind}\b", reason, re.IGNORECASE):
+            return str(node.scopeName()).rpartition("::")[2]
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    """The first line of what went wrong, without the values and the advice that torch adds."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.split(r" \[Caused by|\. Please feel free", line)[0].strip()[:MOST_SHOWN]
 
 
 def _zeros(
@@ -107,7 +150,7 @@ def _quietly_export(model: nn.Module, example: Tensors, path: Path, output: str)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        with _dims_from_the_front():
+        with _dims_from_the_front(), _graph_unprinted(), Plainer():
             torch.onnx.export(
                 flat,
                 tuple(leaves(example).values()),

@@ -125,6 +125,7 @@ def _computed(model: nn.Module) -> Iterator[tuple[str, str, Callable[[], object]
 
 
 def _unparametrised(layer: nn.Module, name: str) -> Callable[[], object]:
+    import torch
     from torch.nn.utils import parametrize
 
     def fold() -> None:
@@ -132,14 +133,24 @@ def _unparametrised(layer: nn.Module, name: str) -> Callable[[], object]:
         kind = type(layer)
         own = {k: v for k, v in vars(kind).items() if k not in ("__dict__", "__weakref__")}
         layer.__class__ = type(kind.__name__, kind.__bases__, own)
+        parts: Any = layer.parametrizations
+        is_trained = any(p.requires_grad for p in parts[name].parameters())
         parametrize.remove_parametrizations(layer, name, leave_parametrized=True)
+        if name not in layer._parameters:  # as torch leaves what is made of frozen ones
+            value: Any = getattr(layer, name)
+            delattr(layer, name)
+            setattr(layer, name, torch.nn.Parameter(value.detach(), requires_grad=False))
+        layer.get_parameter(name).requires_grad_(is_trained)
 
     return fold
 
 
 def _unhooked(layer: nn.Module, hook: Any) -> Callable[[], object]:  # noqa: ANN401
     def fold() -> None:
+        name = getattr(hook, "name", None) or hook._tensor_name
+        made_of = [p for n, p in layer.named_parameters(recurse=False) if n.startswith(f"{name}_")]
         hook.remove(layer)
+        layer.get_parameter(name).requires_grad_(any(p.requires_grad for p in made_of))
         keys = [key for key, own in layer._forward_pre_hooks.items() if own is hook]
         for key in keys:
             del layer._forward_pre_hooks[key]

@@ -41,3 +41,10 @@ def train_all(model: nn.Module, like: nn.Module | None = None) -> None:
     for path, layer in (like or model).named_modules():
         if fixed_names(layer) and path in layers:
             fix(layers[path], *fixed_names(layer))
+
+
+def train_like(model: nn.Module, like: nn.Module) -> None:
+    """Have those parameters trained that are in another model, under the same names."""
+    trained = {n: p.requires_grad for n, p in like.named_parameters(remove_duplicate=False)}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        parameter.requires_grad_(trained.get(name, parameter.requires_grad))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import safetensors.torch
 import torch
+from torch.fx import GraphModule
 from torch.fx.proxy import TraceError
 
 from edgespiral.core.errors import ModelError, first_few
@@ -23,19 +24,21 @@ from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.core.system.time_limit import limited
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
-from edgespiral.models.source import given_values, own_state, source_of
+from edgespiral.models.source import given_values, source_of
 from edgespiral.models.tracing.entered import OwnGradientError
 from edgespiral.models.tracing.functional_layers import restore_layers
+from edgespiral.models.tracing.layer_places import drop_unread
 from edgespiral.models.tracing.layers import layer_class
-from edgespiral.models.tracing.places import place_of
+from edgespiral.models.tracing.places import lines_of, place_of
 from edgespiral.models.tracing.targets import install
 from edgespiral.models.tracing.tracer import Tracer
+from edgespiral.models.tracing.written import keep_inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import nn
-    from torch.fx import Graph, GraphModule, Node
+    from torch.fx import Graph, Node
 
     from edgespiral.core.nested import Tensors
 
@@ -47,6 +50,8 @@ MOST_SECONDS = 300.0
 # Batch sizes that a model is run with while it is traced, and those that its graph is tried at.
 FOLLOWED_BATCHES = (2, 3)
 TRIED_BATCHES = (1, 4)
+# What does otherwise in a graph than in a forward, by the names that lines have for it.
+NOT_TRACED = ("autocast", "functional_call", "randperm", "rand(", "randn(", "randint(")
 # Of the largest output: the graph does what the model does, though kernels may round otherwise.
 ALLOWED_DIFFERENCE = {torch.float16: 1e-2, torch.bfloat16: 1e-1}
 USUAL_DIFFERENCE = 1e-4
@@ -76,8 +81,10 @@ def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
         ModelError: its forward depends on its inputs' values or on the batch's size, or on what
             cannot be followed; the user's line is named. Or it takes too long (`analysing`).
     """
+    _check_names(model)
     batches = () if inputs is None else tuple(_batch(inputs, n) for n in FOLLOWED_BATCHES)
-    with analysing(), limited(MOST_SECONDS, "tracing the model"), evaluating(model):
+    in_time = limited(MOST_SECONDS, "tracing the model")
+    with analysing(), in_time, evaluating(model), torch.enable_grad():
         if inputs is not None:
             allow_for_passes(_pass_seconds(model, _batch(inputs, 1)))
         tracer = Tracer(model, batches)
@@ -86,6 +93,8 @@ def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
             _normalise(model, graph.graph)
             graph = _own_layers(graph)
             restore_layers(graph, model)
+            drop_unread(graph)
+            keep_inputs(graph)
         except ModelError:
             raise
         except Exception as error:
@@ -93,6 +102,20 @@ def trace(model: nn.Module, inputs: Tensors | None = None) -> GraphModule:
         if inputs is not None:
             check_computes(graph, model, inputs, tracer)
     return graph
+
+
+def _check_names(model: nn.Module) -> None:
+    """Refuse a model with a member by a name that its graph has for something of its own."""
+    if isinstance(model, GraphModule):
+        return
+    own = set(dir(GraphModule)).difference(dir(torch.nn.Module)) | {"meta"}
+    taken = sorted(own & {*model._modules, *model._parameters, *model._buffers})
+    if taken:
+        raise ModelError(
+            f"cannot be traced: a graph has a {taken[0]!r} of its own",
+            where=f"{type(model).__name__}.{taken[0]}",
+            hint="give this part of the model another name",
+        )
 
 
 def _pass_seconds(model: nn.Module, sample: Tensors) -> float:
@@ -130,13 +153,26 @@ def check_computes(
             problem = f"fails: {_line(error)}"
         if problem:
             places = [*tracer.batch_places, *tracer.written_places] if tracer else []
+            places += [*_changed_buffers(model, batch), *lines_of(model, NOT_TRACED)]
             suspects = f" (see {first_few(places)})" if places else ""
             raise ModelError(
                 f"its trace {problem} on a batch of {size}{suspects}",
                 where=type(model).__name__,
-                hint="its forward must do the same for every batch size, and change no tensor that "
-                "it is a view of",
+                hint="its forward must do the same for every batch size, draw nothing at random, "
+                "change neither its buffers nor a tensor that it is a view of, and use none of "
+                f"{', '.join(NOT_TRACED[:2])}",
             )
+
+
+def _changed_buffers(model: nn.Module, batch: Tensors) -> list[str]:
+    """What says that a forward changes buffers of `model`, which are put back."""
+    before = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    _outputs(model, batch)
+    changed = [n for n, b in model.named_buffers() if not torch.equal(b, before.get(n, b))]
+    with torch.no_grad():
+        for name in changed:
+            model.get_buffer(name).copy_(before[name])
+    return [f"its buffer {name}" for name in changed]
 
 
 def check_rebuilds(model: GraphModule, example: Tensors | None = None) -> str:
@@ -285,27 +321,10 @@ def _own_layers(graph: GraphModule) -> GraphModule:
         for hooks in (layer._forward_pre_hooks, layer._forward_hooks):
             memo[id(hooks)] = OrderedDict()  # those that change something are in the graph
     own: GraphModule = copy.deepcopy(graph, memo)
-    read = {str(node.target) for node in own.graph.find_nodes(op="get_attr")}
-    called = {str(node.target) for node in own.graph.find_nodes(op="call_module")}
-    for path in called:
+    for path in {str(node.target) for node in own.graph.find_nodes(op="call_module")}:
         layer = own.get_submodule(path)
-        kind = layer_class(layer)
-        if kind is None:
-            continue
-        layer.__class__ = kind
-        _drop_unread(layer, path, read)
+        layer.__class__ = layer_class(layer) or type(layer)
     return own.eval()
-
-
-def _drop_unread(layer: nn.Module, path: str, read: set[str]) -> None:
-    """Take away what others have left in a layer, such as counters of operations."""
-    try:
-        own = own_state(layer)
-    except ModelError:
-        return  # told when its source is written
-    for name in set(layer.state_dict()) - own:
-        if f"{path}.{name}" not in read and "." not in name:
-            delattr(layer, name)
 
 
 def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensors) -> None:

@@ -52,11 +52,27 @@ def batch_axes(model: nn.Module, example: Tensors) -> dict[str, int]:
 
 def _axes(model: nn.Module, example: Tensors) -> dict[str, int | None]:
     alone = _inputs(model, example)
-    flipped = mapped(lambda leaf: leaf.flip(-1), example)
-    together = _inputs(model, joined([example, flipped, example]))
+    # Not only in another order: where each token is routed by itself, as many rows would follow.
+    others = [mapped(change, example) for change in (_flipped, _stretched, _uniform)]
+    samples = [example, *others, example]
+    together = _inputs(model, joined(samples))
     return {
-        name: _axis(single, together[name]) for name, single in alone.items() if name in together
+        name: _axis(single, together[name], len(samples))
+        for name, single in alone.items()
+        if name in together
     }
+
+
+def _flipped(leaf: Tensor) -> Tensor:
+    return leaf.flip(-1)
+
+
+def _stretched(leaf: Tensor) -> Tensor:
+    return leaf.index_select(-1, torch.arange(leaf.shape[-1], device=leaf.device) // 2)
+
+
+def _uniform(leaf: Tensor) -> Tensor:
+    return leaf.narrow(-1, 0, 1).expand_as(leaf)
 
 
 def with_batch_axes(group: ChannelGroup, axes: Mapping[str, int]) -> ChannelGroup:
@@ -74,15 +90,23 @@ def known_axes(groups: Iterable[ChannelGroup]) -> dict[str, int]:
     return {slot.layer: slot.batch_axis for slot in slots}
 
 
-def _axis(alone: Tensor, together: Tensor) -> int | None:
-    """The dimension along which the first sample of a batch lies as it does by itself."""
+def _axis(alone: Tensor, together: Tensor, samples: int) -> int | None:
+    """The dimension along which a batch has as many rows of each of its samples, in their order.
+
+    Its first and its last sample are the one that is `alone`. Rows that are picked by their values
+    are others in number, so it takes more than that they begin with those of the first.
+    """
     if alone.dim() != together.dim():
         return None
     differ = [d for d in range(alone.dim()) if alone.shape[d] != together.shape[d]]
     if not differ:
-        return 0
-    first = together.narrow(differ[0], 0, alone.shape[differ[0]])
-    return differ[0] if first.shape == alone.shape and agree(first, alone) else None
+        return 0 if alone.numel() and agree(together, alone) else None
+    dim, *others = differ
+    rows = alone.shape[dim]
+    if others or together.shape[dim] != samples * rows:
+        return None
+    ends = (together.narrow(dim, start, rows) for start in (0, (samples - 1) * rows))
+    return dim if all(agree(end, alone) for end in ends) else None
 
 
 def agree(left: Tensor, right: Tensor) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from edgespiral.core.errors import ModelError
 from edgespiral.prune.absent import Absent, mark_of
 from edgespiral.prune.recurrence import gated_recurrence
 from edgespiral.prune.unstack import RECURRENT
@@ -197,7 +198,13 @@ def _gates_for(parts: list[tuple[Tensor, Tensor]], batch_axis: int) -> Callable[
         ]
         if len(gates) > 1:
             # A sample may have several rows there, such as windows, that share its gates.
-            gates = gates.repeat_interleave(inputs.shape[batch_axis] // len(gates), 0)
+            rows = inputs.shape[batch_axis]
+            if rows % len(gates):
+                raise ModelError(
+                    f"a layer whose channels are scored reads {rows} rows of {len(gates)} samples",
+                    hint="leave out data, and no criterion asks which rows are a sample's",
+                )
+            gates = gates.repeat_interleave(rows // len(gates), 0)
         view = [1] * inputs.dim()
         view[batch_axis] = len(gates)
         view[dim] = len(index)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from edgespiral.core.errors import ModelError
-from edgespiral.core.nested import leaves, shapes
+from edgespiral.core.nested import leaves, mapped, shapes
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.prune.batch_axes import agree
@@ -34,23 +35,26 @@ def check_repeatable(model: GraphModule, example: Tensors) -> None:
     """
     with evaluating(model):
         try:
-            first, second = call(model, example), call(model, example)
+            # Copies, as a forward may change its inputs.
+            first, second = (call(model, mapped(torch.Tensor.clone, example)) for _ in range(2))
         except Exception as error:
             reason = " ".join(str(error).split())[:200]
             what = f"it fails on an input of {shapes(example)}"
             raise ModelError(f"{what}: {reason}") from error
+    drawn = [node for node in model.graph.nodes if _is_random(node)]
+    same = partial(torch.allclose, rtol=0, atol=0, equal_nan=True) if drawn else agree
     pairs = zip(leaves(first).values(), leaves(second).values(), strict=True)
-    if all(not isinstance(value, torch.Tensor) or agree(value, other) for value, other in pairs):
+    if all(not isinstance(value, torch.Tensor) or same(value, other) for value, other in pairs):
         return
-    modules = dict(model.named_modules())
-    places = [described(node, modules) for node in model.graph.nodes if _is_random(node)]
+    place = f": {described(drawn[0], dict(model.named_modules()))}" if drawn else ""
     raise ModelError(
-        "its outputs are random in evaluation, too" + (f": {places[0]}" if places else ""),
-        hint="give dropout training=self.training",
+        f"its outputs are random in evaluation, too{place}",
+        hint="draw nothing unless self.training is True; give dropout training=self.training",
     )
 
 
 def _is_random(node: Node) -> bool:
     name = str(getattr(node.target, "__name__", node.target))
     training = node.kwargs.get("training", node.args[2] if len(node.args) > 2 else True)
-    return node.op == "call_function" and training is not False and name.startswith(RANDOM)
+    is_call = node.op in ("call_function", "call_method")
+    return is_call and training is not False and name.startswith(RANDOM)

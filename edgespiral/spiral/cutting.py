@@ -18,9 +18,11 @@ from edgespiral.core.system.analysis_limit import analysing
 from edgespiral.data.guard import watched
 from edgespiral.models.accept import copy_of, folded, not_finite, unwrapped
 from edgespiral.models.example_inputs import example_of
+from edgespiral.models.fixed import train_like
 from edgespiral.models.independence import check_answers
 from edgespiral.models.load import one_output
 from edgespiral.models.saved import trace
+from edgespiral.models.tracing.grad_mode import stop_gradients
 from edgespiral.models.work import parameter_count
 from edgespiral.prune.engines import AUTO
 from edgespiral.prune.prunable import PrunableModel, cut_to
@@ -58,7 +60,7 @@ class CutFacts:
         engine: what removed them.
         difference: of the outputs from the masked model's, relative to the largest of them, in
             double precision where the model works in it.
-        parameters_before, parameters_after: how many weights there are.
+        parameters_before, parameters_after: how many weights the given module and this one have.
     """
 
     before: dict[str, int]
@@ -134,11 +136,13 @@ def cut(
         after=dict(new_widths),
         engine=result.engine,
         difference=result.difference,
-        parameters_before=parameter_count(source.model),
+        parameters_before=parameter_count(model),
         parameters_after=parameter_count(result.model),
     )
     smaller = result.model.eval()
     _forget_buffers(smaller, unwrapped(model))
+    train_like(smaller, source.model)
+    stop_gradients(smaller)
     smaller.meta[FACTS] = facts
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     return smaller.to(home)

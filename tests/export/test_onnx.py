@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from edgespiral.core.errors import ExportError, RunFolderError
 from edgespiral.export.onnx import OPSET, export_onnx
 from edgespiral.export.parity import check_parity
+from edgespiral.models.saved import trace
 from edgespiral.tasks.classification import CLASSIFICATION
 
 
@@ -46,6 +49,49 @@ def test_batch_norms_are_folded_into_convolutions(model, tmp_path):
     kinds = [node.op_type for node in onnx.load(tmp_path / "model.onnx").graph.node]
     assert "Conv" in kinds
     assert "BatchNormalization" not in kinds
+
+
+class Newer(nn.Module):
+    """Has what came to PyTorch after its exporter."""
+
+    def __init__(self):
+        super().__init__()
+        self.shuffle, self.norm = nn.ChannelShuffle(2), nn.RMSNorm(8)
+        self.query, self.key, self.head = nn.Linear(8, 16), nn.Linear(8, 8), nn.Linear(16, 4)
+
+    def forward(self, x):
+        rows = self.norm(self.shuffle(x).flatten(2).mT)
+        query = self.query(rows).unflatten(-1, (4, 4)).transpose(1, 2)
+        key = self.key(rows).unflatten(-1, (2, 4)).transpose(1, 2)
+        heads = F.scaled_dot_product_attention(query, key, key, is_causal=True, enable_gqa=True)
+        return self.head(F.rms_norm(heads.transpose(1, 2).flatten(2), (16,), eps=1e-3).mean(1))
+
+
+def test_newer_operators_are_written_as_plain_ones(tmp_path):
+    torch.manual_seed(0)
+    model, inputs = Newer().eval(), torch.randn(1, 8, 3, 4)
+    for number, form in enumerate((model, trace(model, inputs))):
+        path = tmp_path / f"{number}.onnx"
+        export_onnx(form, path, input_shape=(8, 3, 4))
+        session = onnxruntime.InferenceSession(path)
+        (outputs,) = session.run(None, {"input": inputs.numpy()})
+        torch.testing.assert_close(torch.from_numpy(outputs), model(inputs))
+
+
+def test_a_layer_without_an_onnx_form_is_named_on_one_line(tmp_path, capfd):
+    class Projected(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.LSTM(8, 16, proj_size=4))
+
+        def forward(self, x):
+            return self.inner(x)[0]
+
+    with pytest.raises(ExportError, match="LSTMs with projections") as caught:
+        export_onnx(Projected(), tmp_path / "model.onnx", input_shape=(5, 8))
+    assert str(caught.value).endswith("(in inner.0)")
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_failed_export_leaves_the_file_before_it(model, tmp_path):

@@ -340,3 +340,58 @@ def test_infinite_outputs_do_not_hide_how_finite_ones_differ():
     check_computes(Masked(1.0), Masked(1.0), inputs)
     with pytest.raises(ModelError, match="computes something else"):
         check_computes(Masked(2.0), Masked(1.0), inputs)
+
+
+@pytest.mark.parametrize("name", ["graph", "code", "meta"])
+def test_a_part_by_a_graphs_own_name_is_told(name):
+    class Net(nn.Module):
+        def forward(self, x):
+            return getattr(self, name)(x)
+
+    model = Net()
+    model.add_module(name, nn.Linear(3, 3))
+    with pytest.raises(ModelError, match=f"Net.{name}: .* has a '{name}' of its own"):
+        trace(model, torch.randn(2, 3))
+
+
+class Averaging(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+        self.register_buffer("mean", torch.zeros(3))
+
+    def forward(self, x):
+        self.mean.mul_(0.5).add_(x.detach().mean(0))
+        return self.layer(x - self.mean)
+
+
+class Shuffled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(40, 40)
+
+    def forward(self, x):
+        return self.layer(x)[:, torch.randperm(40)]
+
+
+class Lowered(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 3)
+
+    def forward(self, x):
+        with torch.autocast("cpu", torch.bfloat16):
+            return self.layer(x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "size", "cause"),
+    [
+        (Averaging, 3, "its buffer mean"),
+        (Shuffled, 40, r"randperm at .*test_saved.py:\d+"),
+        (Lowered, 3, r"autocast at .*test_saved.py:\d+"),
+    ],
+)
+def test_what_a_trace_does_otherwise_is_named(kind, size, cause):
+    with pytest.raises(ModelError, match=cause):
+        trace(kind(), torch.randn(4, size))

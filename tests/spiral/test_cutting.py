@@ -112,6 +112,70 @@ def test_it_is_a_plain_module_that_trains():
     assert not torch.equal(small.get_parameter("0.weight"), before)
 
 
+class PartlyFrozen(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.utils.weight_norm(nn.Linear(8, 16))
+        self.attention = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.second = nn.utils.parametrizations.weight_norm(nn.Linear(16, 16))
+        self.hidden, self.head = nn.Linear(16, 12), nn.Linear(12, 5)
+
+    def forward(self, x):
+        rows = self.second(self.first(x).relu())
+        rows = rows + self.attention(rows, x[..., :1] + rows, rows, need_weights=False)[0]
+        return self.head(self.hidden(rows).relu().mean(1))
+
+
+class HalfTrained(nn.Module):
+    """A backbone whose features have no gradients, beside a part that has."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 12))
+        self.side, self.head = nn.Linear(8, 12), nn.Linear(12, 5)
+
+    def forward(self, x):
+        with torch.no_grad():
+            features = self.backbone(x).tanh()
+        return self.head((features + self.side(x)).relu())
+
+
+@pytest.mark.parametrize("pruner", ["flow", "depgraph", "nni"])
+@pytest.mark.parametrize("data", [False, True])
+def test_what_has_no_gradients_in_the_forward_has_none_afterwards(pruner, data):
+    inputs = torch.randn(24, 8)
+    splits = {
+        "train": TensorDataset(inputs, torch.arange(24) % 5),
+        "validation": TensorDataset(inputs[:8] + 1, torch.arange(8) % 5),
+        "test": TensorDataset(inputs[:8] - 1, torch.arange(8) % 5),
+        "classes": list("abcde"),
+    }
+    asked = {"data": splits} if data else {"example_inputs": inputs}
+    small = edgespiral.cut(HalfTrained(), **asked, fraction=0.5, pruner=pruner)
+    assert small.meta["cut"].after["backbone.0"] == 8
+    small(inputs).square().mean().backward()
+    for name, parameter in small.named_parameters():
+        assert (parameter.grad is None) == name.startswith("backbone."), name
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm. is deprecated:FutureWarning")
+@pytest.mark.parametrize("asked", [{"widths": {}}, {"fraction": 0.5}])
+@pytest.mark.parametrize(
+    ("pruner", "model", "example", "frozen"),
+    [
+        *((pruner, net, EXAMPLE, ("0.", "3.bias")) for pruner in ("flow", "depgraph", "nni")),
+        ("auto", PartlyFrozen, torch.randn(4, 6, 8), ("first.", "second.", "attention.")),
+    ],
+)
+def test_what_was_frozen_stays_frozen(pruner, model, example, frozen, asked):
+    model = model()
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(frozen))
+    small = edgespiral.cut(model, example, **asked, pruner=pruner)
+    for name, parameter in small.named_parameters():
+        assert parameter.requires_grad == (not name.startswith(frozen)), name
+
+
 def test_widths_are_asked_for_by_group_and_a_branch_can_go():
     model = build("resnet8", classes=10, input_shape=(1, 8, 8)).eval()
     example = torch.randn(2, 1, 8, 8)

@@ -46,7 +46,7 @@ def inspect(
     from edgespiral.core.batches import first_inputs
     from edgespiral.core.system.analysis_limit import analysing
     from edgespiral.core.system.files import write_page
-    from edgespiral.models.example_inputs import example_of
+    from edgespiral.models.example_inputs import example_input, example_of
     from edgespiral.models.saved import trace
     from edgespiral.prune.prunable import PrunableModel
     from edgespiral.report.inspection import inspection_html, print_inspection
@@ -56,7 +56,9 @@ def inspect(
     module = model_named(model, weights, splits, shape, tokens)
     if splits is not None:
         shape, tokens = splits.input_shape, splits.token_count
-    inputs, example = (None, None) if splits is None else (first_inputs(splits), example_of(splits))
+        inputs, example = first_inputs(splits), example_of(splits)
+    else:
+        inputs = example = example_input(shape, token_count=tokens)
     with analysing():
         graph = trace(module, inputs)
         teacher = PrunableModel.of(

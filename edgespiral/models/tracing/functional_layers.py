@@ -80,7 +80,7 @@ class _Call:
         node: the call.
         options: its plain arguments by name.
         tensors: its parameters and buffers by the layer's names for them; None for those left out.
-        constants: the names of those that are made of no parameter.
+        made_of: the parameters that each is computed from; those of none are constants.
         path: the module that they come from, "" for the model itself or if there is no such.
         owner: that module as the user wrote it, with options that only it knows.
     """
@@ -88,7 +88,7 @@ class _Call:
     node: Node
     options: Mapping[str, Any]
     tensors: Mapping[str, Tensor | None]
-    constants: frozenset[str]
+    made_of: Mapping[str, Sequence[nn.Parameter]]
     path: str
     owner: nn.Module
 
@@ -181,8 +181,8 @@ def _call_of(graph: GraphModule, model: nn.Module, node: Node) -> _Call | None:
         owner = model  # a parameter by another name than a layer's has a place of its own
     with torch.no_grad():
         values = {name: _value(graph, value) for name, value in tensors.items()}
-    constants = frozenset(n for n, value in tensors.items() if _is_constant(graph, value))
-    return _Call(node, {k: _plain(v) for k, v in named.items()}, values, constants, path, owner)
+    made_of = {name: _parameters(graph, value) for name, value in tensors.items()}
+    return _Call(node, {k: _plain(v) for k, v in named.items()}, values, made_of, path, owner)
 
 
 def _nodes_in(tree: Any) -> list[Node]:  # noqa: ANN401
@@ -206,13 +206,14 @@ def _sees_input(node: Node) -> bool:
     return False
 
 
-def _is_constant(graph: GraphModule, value: object) -> bool:
-    """Whether a tensor is made of no parameter, and so was none to train."""
+def _parameters(graph: GraphModule, value: object) -> list[nn.Parameter]:
+    """Those that a tensor is made of."""
     if not isinstance(value, torch.fx.Node):
-        return value is not None
+        return []
     if value.op == "get_attr":
-        return not isinstance(_value(graph, value), nn.Parameter)
-    return all(_is_constant(graph, part) for part in value.all_input_nodes)
+        tensor = _value(graph, value)
+        return [tensor] if isinstance(tensor, nn.Parameter) else []
+    return [each for part in value.all_input_nodes for each in _parameters(graph, part)]
 
 
 def _origin(weight: object, node: Node) -> str:
@@ -249,22 +250,21 @@ def _layer(call: _Call) -> nn.Module | None:
     for name in TENSORS:
         value = call.tensors[name]
         if value is not None:
-            _own(layer, name, value, is_constant=name in call.constants)
+            _own(layer, name, value, call.made_of[name])
         elif getattr(layer, name, None) is not None:
-            _own(layer, name, torch.zeros(getattr(layer, name).shape), is_constant=True)
+            _own(layer, name, torch.zeros(getattr(layer, name).shape), ())
     if getattr(layer, "num_batches_tracked", None) is not None:
         batches = getattr(call.owner, "num_batches_tracked", None)
         layer.num_batches_tracked = torch.tensor(0) if batches is None else batches
     return layer.eval()
 
 
-def _own(layer: nn.Module, name: str, value: Tensor, *, is_constant: bool) -> None:
-    is_buffer = name.startswith("running")
-    if is_buffer or isinstance(value, nn.Parameter):
+def _own(layer: nn.Module, name: str, value: Tensor, made_of: Sequence[nn.Parameter]) -> None:
+    if name.startswith("running") or isinstance(value, nn.Parameter):
         setattr(layer, name, value)
         return
-    setattr(layer, name, nn.Parameter(value.detach().clone(), value.is_floating_point()))
-    if is_constant:
+    setattr(layer, name, nn.Parameter(value.clone(), any(p.requires_grad for p in made_of)))
+    if not made_of:
         fix(layer, name)
 
 

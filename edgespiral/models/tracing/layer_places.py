@@ -7,6 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from edgespiral.core.errors import ModelError
+from edgespiral.models.source import own_state
+from edgespiral.models.tracing.layers import layer_class
+
 if TYPE_CHECKING:
     from torch.fx import GraphModule
 
@@ -60,11 +64,12 @@ def _inherit(layer: nn.Module, old: nn.Module) -> None:
     """Move to `layer` what else lives below the place that it takes."""
     for name, child in old.named_children():
         layer.add_module(name, child)
+    taken = {*layer._parameters, *layer._buffers}  # such as by a weight that was a buffer
     for name, parameter in old.named_parameters(recurse=False):
-        if name not in layer._parameters:
+        if name not in taken:
             layer.register_parameter(name, parameter)
     for name, buffer in old.named_buffers(recurse=False):
-        if name not in layer._buffers:
+        if name not in taken:
             layer.register_buffer(name, buffer)
 
 
@@ -75,3 +80,28 @@ def free_name(graph: GraphModule, name: str) -> str:
         count += 1
         free = f"{name}_{count}"
     return free
+
+
+def drop_unread(graph: GraphModule) -> None:
+    """Take away the weights that the graph reads neither itself nor by its layers.
+
+    They are what layers were made of (the bias beside a weight that gave a layer its place, the
+    factors of one that was computed), or what others have left in a layer, such as counters of
+    operations. No gradient would reach them, and they would pass for another layer's.
+    """
+    read = {str(node.target) for node in graph.graph.find_nodes(op="get_attr")}
+    for path in {str(node.target) for node in graph.graph.find_nodes(op="call_module")}:
+        read |= {f"{path}.{name}" for name in _read_by(graph.get_submodule(path))}
+    for name in graph.state_dict().keys() - read:
+        parent, _, own = name.rpartition(".")
+        place = graph.get_submodule(parent)
+        if own in place._parameters or own in place._buffers:
+            delattr(place, own)
+
+
+def _read_by(layer: nn.Module) -> set[str]:
+    """What a layer computes by; all that it has where its source cannot tell."""
+    try:
+        return own_state(layer) if layer_class(layer) is not None else set(layer.state_dict())
+    except ModelError:
+        return set(layer.state_dict())  # told when its source is written

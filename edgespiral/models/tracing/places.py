@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 import os
 import sysconfig
@@ -13,7 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
+
+    from torch import nn
 
 OWN_CODE = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 LIBRARY = sysconfig.get_path("stdlib")
@@ -38,6 +42,24 @@ def place_of_frame(frame: FrameType | None) -> str:
     """File with line of the user's innermost call that `frame` is in; or empty."""
     frame = _users_frame(frame)
     return "" if frame is None else _place(frame.f_code.co_filename, frame.f_lineno)
+
+
+def lines_of(model: nn.Module, words: Sequence[str]) -> list[str]:
+    """Each of `words` that a forward of the user's modules has, with the first line that does."""
+    places: dict[str, str] = {}
+    for kind in dict.fromkeys(type(module) for module in model.modules()):
+        try:
+            file = inspect.getsourcefile(kind.forward)
+            lines, first = inspect.getsourcelines(kind.forward)
+        except (OSError, TypeError):
+            continue
+        if file is None or not _is_users(file):
+            continue
+        for word in words:
+            at = next((n for n, line in enumerate(lines) if word in line.partition("#")[0]), None)
+            if at is not None:
+                places.setdefault(word, f"{word.rstrip('(')} at {_place(file, first + at)}")
+    return list(places.values())
 
 
 def record_of(frame: FrameType | None) -> str | None:

@@ -23,6 +23,7 @@ from torch.nn.utils.rnn import PackedSequence
 from edgespiral.core.nested import filled, leaves, plain, template
 from edgespiral.models.calling import called, input_names
 from edgespiral.models.tracing.entered import entering
+from edgespiral.models.tracing.grad_mode import note_grad_mode
 from edgespiral.models.tracing.layers import layer_class
 from edgespiral.models.tracing.lengths import followed_lengths
 from edgespiral.models.tracing.places import place_of_frame, record_of
@@ -209,6 +210,7 @@ class Tracer(AnsweringTracer):
             self._note_batch(proxies)
             return values[0]
         proxy = super().create_proxy(kind, target, args, kwargs, name, type_expr, None)
+        note_grad_mode(proxy.node, values[0])
         followed = kind_of(values[0])(proxy.node, self, values)
         followed._settled = settled
         if self._works_in_place(kind, target, kwargs):

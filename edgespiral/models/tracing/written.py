@@ -7,12 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.fx import Node
 from torch.fx.proxy import Proxy
 
 from edgespiral.models.tracing.proxies import value_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch.fx import GraphModule
+
+# Views of their first argument, or possibly so, and functions that change it.
+VIEWS = {
+    "getitem", "view", "view_as", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "t",
+    "transpose", "permute", "movedim", "swapaxes", "expand", "narrow", "select", "chunk", "split",
+    "unbind", "tensor_split", "unfold", "diagonal", "contiguous", "detach", "to", "getattr",
+    "float", "type",
+}  # fmt: skip
+CHANGING = {"setitem", "iadd", "isub", "imul", "itruediv", "ipow", "ifloordiv", "imod"}
 
 
 def written(tensor: Any, index: Any, value: Any) -> Any:  # noqa: ANN401
@@ -87,3 +99,38 @@ def _filled(part: Any, value: Any) -> Any:  # noqa: ANN401
         if all((a.shape, a.dtype) == (b.shape, b.dtype) for a, b in pairs):
             return value
     return torch.zeros_like(part) + value
+
+
+def keep_inputs(graph: GraphModule) -> None:
+    """Have a graph that changes its inputs in place change copies of them."""
+    sources = {_viewed(node) for node in graph.graph.nodes if _changes_first(graph, node)}
+    for node in sources:
+        if not isinstance(node, Node) or node.op != "placeholder":
+            continue
+        with graph.graph.inserting_after(node):
+            copy = graph.graph.call_method("clone", (node,))
+        node.replace_all_uses_with(copy)
+        copy.args = (node,)
+    graph.recompile()
+
+
+def _changes_first(graph: GraphModule, node: Node) -> bool:
+    """Whether an operation changes its first argument."""
+    if node.op == "call_module":
+        return bool(getattr(graph.get_submodule(str(node.target)), "inplace", False))
+    if node.op not in ("call_function", "call_method"):
+        return False
+    name = str(getattr(node.target, "__name__", node.target))
+    is_changing = name in CHANGING or (name.endswith("_") and not name.endswith("__"))
+    return is_changing or bool(node.kwargs.get("inplace"))
+
+
+def _viewed(node: Node) -> object:
+    """What the first argument of a node is a view of, or that itself."""
+    source: Any = node.args[0] if node.args else None
+    while isinstance(source, Node) and source.op in ("call_function", "call_method"):
+        name = str(getattr(source.target, "__name__", source.target))
+        if name not in VIEWS and not name.endswith("_"):
+            break
+        source = source.args[0] if source.args else None
+    return source

@@ -56,6 +56,19 @@ class Named(nn.Conv2d):
         super().__init__(ins, outs, 1)
 
 
+class Frozen(nn.Module):
+    """A batch norm all of whose numbers are buffers."""
+
+    def __init__(self, channels):
+        super().__init__()
+        for name in ("weight", "bias", "running_mean", "running_var"):
+            self.register_buffer(name, torch.rand(channels) + 0.5)
+
+    def forward(self, x):
+        state = self.running_mean, self.running_var, self.weight, self.bias
+        return F.batch_norm(x, *state, training=False)
+
+
 class Bare(nn.Module):
     """Functions of parameters that no layer has."""
 
@@ -68,6 +81,70 @@ class Bare(nn.Module):
     def forward(self, ids):
         rows = F.prelu(F.linear(F.embedding(ids, self.table), self.matrix), self.slope)
         return F.conv_transpose1d(rows.transpose(1, 2), self.up, stride=2)
+
+
+class Convolved(nn.Module):
+    """Convolutions and a batch norm of parameters with names of their own."""
+
+    def __init__(self):
+        super().__init__()
+        self.w1, self.b1 = nn.Parameter(torch.randn(24, 3, 3, 3)), nn.Parameter(torch.randn(24))
+        self.gain, self.shift = nn.Parameter(torch.rand(24)), nn.Parameter(torch.randn(24))
+        self.register_buffer("mean", torch.randn(24))
+        self.register_buffer("var", torch.rand(24) + 0.5)
+        self.weight, self.bias = (
+            nn.Parameter(torch.randn(16, 24, 3, 3)),
+            nn.Parameter(torch.ones(16)),
+        )
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        x = F.conv2d(x, self.w1, self.b1)
+        x = F.batch_norm(x, self.mean, self.var, self.gain, self.shift, self.training).relu()
+        return self.head(F.conv2d(x, self.weight, self.bias).relu().mean((2, 3)))
+
+
+class Listed(nn.Module):
+    """Layers of a list of parameters."""
+
+    def __init__(self):
+        super().__init__()
+        sizes = (24, 3, 3, 3), (24,), (16, 24, 3, 3), (16,), (10, 16), (10,)
+        self.params = nn.ParameterList(nn.Parameter(torch.randn(size)) for size in sizes)
+
+    def forward(self, x):
+        w1, b1, w2, b2, w3, b3 = self.params
+        x = F.conv2d(F.conv2d(x, w1, b1).relu(), w2, b2).relu()
+        return F.linear(x.mean((2, 3)), w3, b3)
+
+
+class Adapted(nn.Module):
+    """Weights that are computed: by a low-rank sum, by a length, with gains."""
+
+    def __init__(self):
+        super().__init__()
+        self.inlet, self.w = nn.Conv2d(3, 24, 3), nn.Parameter(torch.randn(16, 24))
+        self.down, self.up = nn.Parameter(torch.randn(2, 24)), nn.Parameter(torch.randn(16, 2))
+        self.gain, self.prototypes = nn.Parameter(torch.ones(16)), nn.Parameter(torch.randn(10, 16))
+
+    def forward(self, x):
+        x = self.inlet(x).relu().mean((2, 3))
+        weight = (self.w + self.up @ self.down) * self.gain[:, None]
+        return F.linear(F.linear(x, weight).relu(), F.normalize(self.prototypes))
+
+
+@pytest.mark.parametrize("kind", [Convolved, Listed, Adapted])
+def test_layers_of_bare_parameters_are_cut_and_leave_nothing_behind(kind, tmp_path):
+    torch.manual_seed(0)
+    model, inputs = kind().eval(), torch.randn(2, 3, 8, 8)
+    small = edgespiral.cut(model, inputs, fraction=0.5)
+    assert sorted(small.meta["cut"].before.values()) == [16, 24]
+    assert small.meta["cut"].parameters_before == sum(p.numel() for p in model.parameters())
+    small.train()(inputs).square().mean().backward()
+    assert all(parameter.grad is not None for parameter in small.parameters())
+    graph = trace(small.eval(), inputs)
+    save_model(graph, tmp_path)
+    torch.testing.assert_close(load_model(tmp_path)(inputs), small(inputs))
 
 
 def lively(model):
@@ -99,6 +176,15 @@ def test_a_subclass_becomes_the_layer_that_it_is_and_is_saved_as_such(case, tmp_
     torch.testing.assert_close(graph(inputs), model(inputs))
     save_model(graph, tmp_path)
     torch.testing.assert_close(load_model(tmp_path)(inputs), model(inputs))
+
+
+def test_a_weight_that_was_a_buffer_takes_its_own_place():
+    model = nn.Sequential(nn.Conv2d(3, 8, 1), Frozen(8), nn.Conv2d(8, 4, 1)).eval()
+    inputs = torch.randn(2, 3, 6, 6)
+    small = edgespiral.cut(model, inputs, widths={})
+    torch.testing.assert_close(small(inputs), model(inputs))
+    names = {name for name, parameter in small.named_parameters() if not parameter.requires_grad}
+    assert names <= {"1.weight", "1.bias"}
 
 
 def test_a_restored_batch_norm_trains_and_keeps_its_momentum():

@@ -179,7 +179,11 @@ def _set_apart(parts: nn.Module, old: nn.MultiheadAttention) -> None:
     if old.in_proj_bias is not None:
         biases = [b.detach().clone() for b in old.in_proj_bias.chunk(3)]
     for name, weight, bias in zip(APART_PARTS, weights, biases, strict=True):
-        parts.add_module(name, _linear(weight, bias))
+        layer = _linear(weight, bias)
+        for part, whole in ((layer.weight, packed), (layer.bias, old.in_proj_bias)):
+            if part is not None and whole is not None:
+                part.requires_grad_(whole.requires_grad)
+        parts.add_module(name, layer)
 
 
 def _mask(named: Mapping[str, Any], tracer: GraphAppendingTracer) -> Any:  # noqa: ANN401

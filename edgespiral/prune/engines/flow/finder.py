@@ -67,8 +67,9 @@ def groups_by_flow(model: GraphModule, example: Tensors) -> list[ChannelGroup]:
 
 def nothing_to_cut(uncuttable: Mapping[str, tuple[int, str]]) -> NothingToCutError:
     """The error that names the few reasons that hold the most channels."""
+    reasons = main_reasons(uncuttable) or ["no layer of torch.nn makes any"]
     return NothingToCutError(
-        f"no layer has channels that can be cut: {'; '.join(main_reasons(uncuttable))}",
+        f"no layer has channels that can be cut: {'; '.join(reasons)}",
         hint="see docs/architectures.md for what can be cut",
     )
 
@@ -215,7 +216,7 @@ class _Assembly:
             name: self._flow.frozen[name]
             for name in self._order
             if name in self._flow.frozen and not self._is_a_sum(name)
-        }
+        } | self._not_followed()
         for units in (part for every in self._classes() for part in self._alike(every)):
             group = self._group(units)
             if isinstance(group, ChannelGroup):
@@ -231,6 +232,14 @@ class _Assembly:
                     uncuttable.setdefault(layer, (count, reason))
         groups = _with_own_names(sorted(groups, key=lambda g: self._order.index(g.root)))
         return FlowSurvey(groups, uncuttable, self._flow.sums)
+
+    def _not_followed(self) -> dict[str, tuple[int, str]]:
+        """Recurrent layers that are called in ways of which no effects on channels are known."""
+        return {
+            name: (layer.hidden_size, f"are not followed through ({type(layer).__name__} {name})")
+            for name, layer in self._modules.items()
+            if isinstance(layer, nn.RNNBase | nn.RNNCellBase) and name not in self._order
+        }
 
     def _is_a_sum(self, name: str) -> bool:
         """Whether it is a layer of ours, which adds channels up."""

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.models import get_model
 
-from edgespiral.core.errors import ModelError
+from edgespiral.core.errors import ModelError, NothingToCutError
 from edgespiral.models.saved import trace
 from edgespiral.prune.engines.flow.finder import groups_by_flow, needs_flow
 from edgespiral.prune.engines.flow.rewrite import explicit
@@ -163,3 +163,30 @@ def test_what_torch_pruning_fails_on_is_left_to_labels():
     source = PrunableModel.of(trace(Stepping(), torch.randn(2, 4, 5)), (4, 5))
     assert [group.name for group in source.groups] == ["head.0"]
     assert "LSTMCell cell" in source.uncuttable["embed"][1]
+
+
+def test_what_holds_channels_is_told_of_cells_and_of_products_of_parameters():
+    class Cell(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cell, self.head = nn.LSTMCell(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            h = c = x.new_zeros(x.shape[0], 6)
+            for step in range(x.shape[1]):
+                h, c = self.cell(x[:, step], (h, c))
+            return self.head(h)
+
+    class Product(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.matrix = nn.Parameter(torch.randn(1, 4, 4))
+
+        def forward(self, x):
+            return torch.bmm(x, self.matrix.expand(x.shape[0], -1, -1))
+
+    example = torch.randn(2, 5, 4)
+    with pytest.raises(NothingToCutError, match=r"cell: channels are not followed .*\(LSTMCell"):
+        groups_by_flow(trace(Cell(), example), example[:1])
+    with pytest.raises(NothingToCutError, match=r"can be cut: no layer of torch\.nn makes any"):
+        groups_by_flow(trace(Product(), example), example[:1])
