@@ -71,6 +71,11 @@ class DatasetSource:
     def __len__(self) -> int:
         return len(self._plain)  # type: ignore[arg-type]
 
+    @property
+    def dataset(self) -> Dataset[Sample]:
+        """The samples in stored order; called as torch's `Subset` calls what it is of."""
+        return self._plain
+
     def unaugmented(self) -> DatasetSource:
         """See `core.batches.AugmentedSource`; transforms inside the data set are its own."""
         fixed = self._fixed or self._shuffled is not self._plain

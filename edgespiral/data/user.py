@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset
 
 from edgespiral.core.batches import BatchSource, DataSplits, InputSpec
 from edgespiral.core.errors import DataError
@@ -19,6 +19,8 @@ from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.guard import guarded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edgespiral.core.nested import Tensors
 
 PARTS = ("train", "validation", "test")
@@ -83,6 +85,8 @@ def _splits_from(content: object, spec: str) -> DataSplits:
     train, validation, test = (
         _source(content[part], f"{spec}: {part}", is_labelled=is_labelled) for part in PARTS
     )
+    if is_labelled:
+        _require_same_numbers(content, spec)
     first, target = _first_sample(train, spec)
     shape = content.get("target_shape", _class_shape(target) if is_labelled else None)
     tokens = content.get("token_count")
@@ -125,6 +129,49 @@ def _class_names(content: Mapping[str, Any], spec: str) -> tuple[str, ...]:
             "the class names are unknown", where=spec, hint="add classes=[...] to the mapping"
         )
     return tuple(str(name) for name in classes)
+
+
+def _require_same_numbers(content: Mapping[str, Any], spec: str) -> None:
+    """Refuse parts whose data sets number their classes in different ways.
+
+    A folder's data set numbers the classes that it has: where one is missing, others move up.
+
+    Raises:
+        DataError: a label would mean one class in one part and another in another.
+    """
+    first: dict[str, tuple[str, Mapping[object, object]]] = {}
+    for part in PARTS:
+        for kind, numbers in _class_numbers(content[part]):
+            other, expected = first.setdefault(kind, (part, numbers))
+            if numbers == expected:
+                continue
+            names = [*numbers, *expected]
+            odd = next(name for name in names if numbers.get(name) != expected.get(name))
+            here, there = (
+                f"number {each[odd]}" if odd in each else "none" for each in (numbers, expected)
+            )
+            raise DataError(
+                f"class {str(odd)!r} is {here} here and {there} in {other}",
+                where=f"{spec}: {part}",
+                hint="number the classes of all parts alike, those that one lacks, too",
+            )
+
+
+def _class_numbers(part: object) -> Iterator[tuple[str, Mapping[object, object]]]:
+    """The number of each class, as torchvision's data sets say it, and what they are said by."""
+    # Of other wrappers nobody knows whether they number the labels anew.
+    if isinstance(part, Subset | DatasetSource):
+        yield from _class_numbers(part.dataset)
+    elif isinstance(part, ConcatDataset):
+        for each in part.datasets:
+            yield from _class_numbers(each)
+    if getattr(part, "target_transform", None) is not None:
+        return
+    classes, numbers = (getattr(part, name, None) for name in ("classes", "class_to_idx"))
+    if isinstance(classes, list | tuple):
+        yield "classes", {str(name): number for number, name in enumerate(classes)}
+    if isinstance(numbers, Mapping):
+        yield "class_to_idx", numbers
 
 
 def _first_sample(source: BatchSource, spec: str) -> tuple[Tensors, object]:

@@ -85,22 +85,25 @@ class Regression(Task):
         return outputs
 
     def score_of(self, pairs: Pairs) -> float:
-        """The metric over all numbers of the pass.
+        """The metric over all numbers of the pass; R2 is the mean over the columns of targets.
+
+        A column is one of several numbers (N, K), or a channel of a field (N, C, H, W).
 
         Raises:
-            DataError: all targets are the same, so that there is no R2.
+            DataError: all targets of a column are the same, so that there is no R2.
         """
-        all_outputs, all_targets = zip(*_flat(pairs), strict=True)
+        all_outputs, all_targets = zip(*_in_columns(pairs), strict=True)
         outputs, targets = torch.cat(all_outputs), torch.cat(all_targets)
         if self._kind == "mae":
             return float((outputs - targets).abs().mean())
-        squares = float((outputs - targets).square().mean())
+        squares = (outputs - targets).square()
         if self._kind == "r2":
-            spread = float(targets.var(correction=0))
-            if not spread:
-                raise DataError(f"R2 is undefined: {len(targets)} targets are the same")
-            return 1 - squares / spread
-        return squares**0.5 if self._kind == "rmse" else squares
+            constant = _constant_column(targets)
+            if constant is not None:
+                raise DataError(f"R2 is undefined: {constant}")
+            return float((1 - squares.mean(0) / targets.var(0, correction=0)).mean())
+        mean = float(squares.mean())
+        return mean**0.5 if self._kind == "rmse" else mean
 
     def check_data(self, splits: DataSplits) -> None:
         """Real, finite targets, which differ where the metric divides by that.
@@ -125,8 +128,9 @@ class Regression(Task):
                 at = sample_place(source, sum(map(len, seen)) + int((~finite).nonzero()[0]))
                 raise DataError(f"the target of {at} is NaN or infinite", where=where)
             seen.append(targets)
-        if self._kind == "r2" and seen and float(torch.cat(seen).double().std(correction=0)) == 0:
-            raise DataError("all targets are the same, so R2 is undefined", where=where)
+        constant = _constant_column(_columns(torch.cat(seen))) if seen else None
+        if self._kind == "r2" and constant is not None:
+            raise DataError(f"{constant}, so R2 is undefined", where=where)
 
     def target_problem(self, targets: Tensor, splits: DataSplits) -> tuple[int, str] | None:  # noqa: ARG002
         """A target that is not finite."""
@@ -164,10 +168,30 @@ class Regression(Task):
                 raise ModelError(what, hint=hint)
 
 
-def _flat(pairs: Pairs) -> Iterator[tuple[Tensor, Tensor]]:
-    """Outputs and targets in one row each, in double precision, on the CPU."""
+def _in_columns(pairs: Pairs) -> Iterator[tuple[Tensor, Tensor]]:
+    """Outputs and targets (M, columns), in double precision, on the CPU."""
     for outputs, targets in pairs:
-        yield outputs.detach().cpu().double().flatten(), targets.cpu().double().flatten()
+        expected = targets.cpu().double()
+        yield _columns(outputs.detach().cpu().double().reshape(expected.shape)), _columns(expected)
+
+
+def _columns(targets: Tensor) -> Tensor:
+    """(M, columns): each of several numbers, each channel of a field, or all together."""
+    values = targets.reshape(len(targets), *_without_ones(tuple(targets.shape[1:])))
+    if values.ndim in (1, 3):
+        return values.reshape(-1, 1)
+    return values.movedim(1, -1).reshape(-1, values.shape[1])
+
+
+def _constant_column(columns: Tensor) -> str | None:
+    """What is said of the first of (M, columns) whose numbers are all the same; None: none is."""
+    # A variance need not be 0 of numbers that are all the same, as their mean is rounded.
+    constant = (columns == columns[:1]).all(0).nonzero().flatten().tolist()
+    if not constant:
+        return None
+    if columns.shape[1] == 1:
+        return f"all {len(columns)} targets are the same"
+    return f"number {constant[0] + 1} of {columns.shape[1]} is the same in all targets"
 
 
 def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:

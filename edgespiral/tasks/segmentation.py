@@ -113,7 +113,8 @@ class Segmentation(Task):
     def score_of(self, pairs: Pairs) -> float:
         """Mean over classes of intersection over union of all pixels of the pass, in percent.
 
-        Classes that neither the targets nor the outputs have do not count.
+        Classes that neither the targets nor the outputs have do not count, and neither does the
+        ignored one; pixels that are told to be of it are missed ones of their class.
 
         Raises:
             DataError: no pixel counts, so that there is none.
@@ -126,7 +127,10 @@ class Segmentation(Task):
             raise DataError(f"mIoU is undefined: {self._nothing_counts}")
         both = counts.diagonal().double()
         either = counts.sum(0) + counts.sum(1) - both
-        return 100.0 * float((both / either)[either > 0].mean())
+        has_pixels = either > 0
+        if 0 <= self._ignored < len(both):
+            has_pixels[self._ignored] = False
+        return 100.0 * float((both / either)[has_pixels].mean())
 
     def allowed_difference(self, expected: float, samples: int, turned_share: float) -> float:  # noqa: ARG002
         """The share of pixels that may turn over, in points: samples are many pixels each."""

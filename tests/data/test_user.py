@@ -2,11 +2,15 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from PIL import Image
+from torch.utils.data import ConcatDataset, Dataset, IterableDataset, Subset, TensorDataset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms.functional import to_tensor
 
 from edgespiral import data
 from edgespiral.core.batches import DataSplits, InputSpec
 from edgespiral.core.errors import DataError
+from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.user import splits_of
 
 HEAD = """
@@ -227,3 +231,42 @@ def test_splits_without_a_field_are_one_line(field):
     splits = replace(data.load("digits"), **{field: None})
     with pytest.raises(DataError, match="mine: cannot be used: TypeError"):
         splits_of(splits, "mine")
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Makes a data set of pictures in folders of so many classes; each shows its class."""
+
+    def make(name, classes, **more):
+        for label in classes:
+            folder = tmp_path / name / label
+            folder.mkdir(parents=True)
+            Image.new("RGB", (8, 8), (10 * ord(label) % 256,) * 3).save(folder / "0.png")
+        return ImageFolder(tmp_path / name, to_tensor, **more)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda part: part,
+        lambda part: Subset(part, [0, 1]),
+        lambda part: ConcatDataset([part, part]),
+        lambda part: DatasetSource(Subset(part, [1, 0])),
+    ],
+)
+def test_parts_that_number_their_classes_in_different_ways_are_refused(folders, wrapped):
+    whole, lacking = folders("train", "abc"), folders("test", "bc")
+    parts = {"train": wrapped(whole), "validation": wrapped(whole), "classes": ["x", "y", "z"]}
+    with pytest.raises(DataError, match="mine: test: class 'b' is number 0 here and number 1 in"):
+        splits_of(parts | {"test": wrapped(lacking)}, "mine")
+    splits = splits_of(parts | {"test": wrapped(folders("whole", "abc"))}, "mine")
+    data.check(splits, batch_size=2)
+
+
+def test_labels_that_are_numbered_anew_are_taken(folders):
+    whole = folders("train", "abc")
+    moved = folders("test", "bc", target_transform=lambda label: label + 1)
+    splits = splits_of({"train": whole, "validation": whole, "test": moved}, "mine")
+    assert next(iter(splits.test.epoch(batch_size=2)))[1].tolist() == [1, 2]

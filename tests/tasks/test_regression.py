@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from sklearn.metrics import r2_score
 
 from edgespiral import tasks
 from edgespiral.core.batches import DataSplits
@@ -92,5 +93,37 @@ def test_the_last_target_of_a_large_part_is_looked_at_too():
 
 
 def test_r2_is_not_defined_for_targets_that_are_the_same():
-    with pytest.raises(DataError, match="R2 is undefined: 3 targets are the same"):
+    with pytest.raises(DataError, match="R2 is undefined: all 3 targets are the same"):
         Regression("r2").score_of([(OUTPUTS, torch.ones(3))])
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 6, 5), (1, 6, 5)])
+def test_r2_of_several_targets_is_the_mean_over_their_columns(shape):
+    draw = torch.Generator().manual_seed(0)
+    offset = torch.arange(shape[0]).reshape(-1, *[1] * (len(shape) - 1))
+    targets = torch.randn(20, *shape, generator=draw) + 100 * offset
+    outputs = targets + torch.randn(20, *shape, generator=draw)
+    parts = zip(outputs.split(7), targets.split(7), strict=True)
+    columns = (
+        values.double().movedim(1, -1).reshape(-1, shape[0]).numpy()
+        for values in (targets, outputs)
+    )
+    assert Regression("r2").score_of(parts) == pytest.approx(r2_score(*columns))
+
+
+def test_means_far_apart_are_no_r2():
+    targets = torch.tensor([[0.0, 99.0], [2.0, 101.0]])
+    means = targets.mean(0).expand(2, 2)
+    assert Regression("r2").score_of([(means, targets)]) == 0.0
+    # A squared error needs no column by itself.
+    assert Regression("mse").score_of([(means, targets)]) == 1.0
+
+
+def test_a_column_that_never_changes_has_no_r2():
+    targets = torch.stack([torch.arange(5.0), torch.full((5,), 0.1)], 1)
+    told = "number 2 of 2 is the same in all targets"
+    with pytest.raises(DataError, match=f"made: train: {told}, so R2 is undefined"):
+        Regression("r2").check_data(splits_of(targets))
+    with pytest.raises(DataError, match=f"R2 is undefined: {told}"):
+        Regression("r2").score_of([(targets, targets)])
+    Regression().check_data(splits_of(targets))

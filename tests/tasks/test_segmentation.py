@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from sklearn.metrics import jaccard_score
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import TensorDataset
@@ -31,6 +32,25 @@ def test_miou_is_over_all_pixels_that_count():
     pairs = list(zip(logits_of(TOLD).split(1), MASKS.split(1), strict=True))
     assert PLUGIN.score_of(pairs) == pytest.approx(expected)
     assert PLUGIN.score_of([(logits_of(TOLD), MASKS)]) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("ignored", [0, 1, 2])
+def test_a_class_that_counts_for_nothing_is_not_in_the_mean(ignored):
+    draw = torch.Generator().manual_seed(0)
+    masks, told = (torch.randint(3, (4, 8, 8), generator=draw) for _ in "ab")
+    counting = masks != ignored
+    # What is told to be of the ignored class is missed all the same.
+    expected = jaccard_score(
+        masks[counting].numpy(),
+        told[counting].numpy(),
+        labels=[number for number in range(3) if number != ignored],
+        average="macro",
+    )
+    task, _ = PLUGIN.fitted(replace(splits(masks), ignored_class=ignored))
+    assert task.score_of([(logits_of(told), masks)]) == pytest.approx(100 * expected)
+    # All of the ignored class: wrong in every pixel that counts.
+    assert task.score_of([(logits_of(torch.full_like(masks, ignored)), masks)]) == 0.0
+    assert task.score_of([(logits_of(masks), masks)]) == 100.0
 
 
 def test_a_class_that_is_nowhere_does_not_count():
@@ -155,7 +175,9 @@ def test_the_class_that_counts_for_nothing_is_the_datas(ignored):
     for method in ("sample_losses", "rightness", "loss"):
         ours, theirs = (getattr(t, method)(logits, m) for t, m in ((task, told), (PLUGIN, same)))
         assert torch.equal(ours, theirs)
-    assert task.score_of([(logits, told)]) == PLUGIN.score_of([(logits, same)])
+    # One that is among the classes leaves the mean, too.
+    if ignored != 2:
+        assert task.score_of([(logits, told)]) == PLUGIN.score_of([(logits, same)])
     assert (task.chance(told), task.decisions(told)) == (
         PLUGIN.chance(same),
         PLUGIN.decisions(same),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,15 +51,20 @@ class Met:
         """A number for each pair."""
         return self.user * len(self.items) + self.item
 
+    def only(self, chosen: NDArray[np.bool_]) -> Met:
+        """The chosen ones (N,) among the pairs."""
+        return replace(self, user=self.user[chosen], item=self.item[chosen])
+
 
 def load_ratings(argument: str) -> DataSplits:
     """`ratings:FILE`: pairs of a user and an item, whatever the rating.
 
     Each user's last item is the test's, the one before the validation's, all others are trained on,
-    with `negatives` pairs (4) that the user has not met beside each. The item that is held back is
-    to be found among `candidates` others (99) that the user has not met. All are drawn once and for
-    all. Columns are `user`, `item` and `time`, or options name them. With `test`, another file of
-    such rows, its pairs are the test's, and each user's last item in the first is the validation's.
+    with `negatives` pairs (4) beside each that the user has not met in the rows trained on. The
+    item that is held back is to be found among `candidates` others (99) that the user has met in
+    no row. All are drawn once and for all. Columns are `user`, `item` and `time`, or options name
+    them. With `test`, another file of such rows, its pairs are the test's, and each user's last
+    item in the first is the validation's.
 
     Raises:
         DataError: a file cannot be read, a value is missing, a user has too few items, there are
@@ -81,13 +86,14 @@ def load_ratings(argument: str) -> DataSplits:
     if len(met.items) - most < candidates:
         what = f"{len(met.items)} items are too few: a user has met {most} of them"
         raise DataError(what, where=str(spec.path), hint="lower ?candidates=")
-    unmet = _Unmet(every, np.random.default_rng(SEED))
+    generator = np.random.default_rng(SEED)
+    unmet = _Unmet(every, generator)
     validation = _queries(met, last == (0 if has_test else 1), unmet, candidates)
     test = _queries(tested, chosen, unmet, candidates)
     facts = {"user": list(met.users), "item": list(met.items)}
     return DataSplits(
         name=f"ratings:{spec.path}",
-        train=_training(met, last > (0 if has_test else 1), unmet, negatives),
+        train=_training(met.only(last > (0 if has_test else 1)), generator, negatives),
         validation=validation,
         test=test,
         class_names=(),
@@ -187,7 +193,7 @@ def _places_from_the_end(user: Numbers) -> Numbers:
 
 
 class _Unmet:
-    """Draws items that a user has not met."""
+    """Draws items that a user has not met in `every` set of pairs."""
 
     def __init__(self, every: Sequence[Met], generator: np.random.Generator) -> None:
         self._items, self._generator = len(every[0].items), generator
@@ -215,11 +221,15 @@ class _Unmet:
         return is_known
 
 
-def _training(met: Met, chosen: NDArray[np.bool_], unmet: _Unmet, negatives: int) -> StoredRows:
-    user, item = met.user[chosen], met.item[chosen]
-    others = np.repeat(user, negatives)
-    users, items = np.concatenate([user, others]), np.concatenate([item, unmet(others)])
-    labels = np.concatenate([np.ones_like(user), np.zeros_like(others)])
+def _training(met: Met, generator: np.random.Generator, negatives: int) -> StoredRows:
+    """Each pair of the training, and others of its user.
+
+    What is held back may be among these: were it never, its absence would tell which it is.
+    """
+    others = np.repeat(met.user, negatives)
+    drawn = _Unmet([met], generator)(others)
+    users, items = np.concatenate([met.user, others]), np.concatenate([met.item, drawn])
+    labels = np.concatenate([np.ones_like(met.user), np.zeros_like(others)])
     return _source(users, items, labels, users)
 
 

@@ -33,6 +33,13 @@ def everything(source):
     return next(iter(source.epoch(batch_size=len(source))))
 
 
+def pairs_of(source, kind):
+    """Users and items of one label."""
+    pair, told = everything(source)
+    chosen = told["label"] == kind
+    return set(zip(pair["user"][chosen].tolist(), pair["item"][chosen].tolist(), strict=True))
+
+
 def test_the_last_item_of_each_user_is_to_be_found_among_others(file):
     splits = data.load(f"ratings:{file}?candidates=10")
     data.check(splits, batch_size=8)
@@ -55,20 +62,26 @@ def test_the_last_item_of_each_user_is_to_be_found_among_others(file):
 
 def test_no_negative_was_met_and_none_is_drawn_twice_for_a_query(file):
     splits = data.load(f"ratings:{file}?candidates=10&negatives=3")
-    inputs, targets = everything(splits.train)
+    _, targets = everything(splits.train)
     positives = int((targets["label"] == 1).sum())
     assert len(splits.train) == 4 * positives
-    met = {
-        (int(user), int(item))
-        for source in (splits.train, splits.validation, splits.test)
-        for (pair, told) in [everything(source)]
-        for user, item, label in zip(pair["user"], pair["item"], told["label"], strict=True)
-        if label == 1
-    }
-    others = zip(inputs["user"], inputs["item"], targets["label"], strict=True)
-    assert not {(int(u), int(i)) for u, i, label in others if label == 0} & met
+    trained = pairs_of(splits.train, 1)
+    held = pairs_of(splits.validation, 1) | pairs_of(splits.test, 1)
+    assert not pairs_of(splits.train, 0) & trained
+    for part in (splits.validation, splits.test):
+        assert not pairs_of(part, 0) & (trained | held)
     candidates = everything(splits.test)[0]["item"].view(USERS, 11)
     assert all(len(set(row.tolist())) == 11 for row in candidates)
+
+
+def test_what_is_held_back_is_drawn_in_training_as_often_as_what_nobody_met(file):
+    splits = data.load(f"ratings:{file}?candidates=10&negatives=200")
+    # By their absence among so many, held-out items would be known.
+    held = pairs_of(splits.validation, 1) | pairs_of(splits.test, 1)
+    drawn = pairs_of(splits.train, 0)
+    assert held <= drawn
+    everyone = {(user, item) for user in range(USERS) for item in range(ITEMS)}
+    assert drawn == everyone - pairs_of(splits.train, 1)
 
 
 def test_what_is_drawn_is_the_same_each_time(file):
