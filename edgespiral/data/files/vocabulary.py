@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import DataError
 from edgespiral.core.system.files import read_text
 from edgespiral.core.user_code import user_code
+from edgespiral.data.files.marks import MARK, MARKS, normal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,20 +20,20 @@ if TYPE_CHECKING:
 PADDING, UNKNOWN = "<pad>", "<unk>"
 # The file of a token a line that ships.
 VOCABULARY = "vocabulary.txt"
-# Words with an apostrophe inside, numbers, and every other mark by itself.
-PATTERN = r"\w+(?:'\w+)*|[^\w\s]"
+# Words with an apostrophe inside, numbers, and every other sign by itself.
+PATTERN = rf"[\w{MARKS}]+(?:'[\w{MARKS}]+)*|[^\w\s{MARKS}](?:{MARK})*"
 WORDS = re.compile(PATTERN)
 MOST_BYTES = 2**27
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, and its punctuation marks.
+    """The words of a text in lower case, NFC, and its punctuation marks.
 
     Example:
         >>> words("Don't move: 2 cats!")
         ["don't", 'move', ':', '2', 'cats', '!']
     """
-    return WORDS.findall(text.lower())
+    return WORDS.findall(normal(text.lower()))
 
 
 @dataclass(frozen=True)
@@ -91,4 +92,6 @@ class Vocabulary:
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return {token: index for index, token in enumerate(self.tokens)}
+        exact = {token: index for index, token in enumerate(self.tokens)}
+        # A file may spell accented letters in two characters, which the words of texts never do.
+        return {**{normal(token): index for token, index in exact.items()}, **exact}

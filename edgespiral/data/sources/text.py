@@ -15,6 +15,7 @@ from edgespiral.core.batches import DataSplits
 from edgespiral.core.errors import DataError
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.marks import FORM, normal
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_PART
 from edgespiral.data.files.tables import column, rows_of_table, three_tables, value
 from edgespiral.data.files.vocabulary import (
@@ -118,7 +119,7 @@ def _read(path: Path, spec: Argument) -> list[Labelled]:
 
 
 def _labelled(row: Row, text: str, label: str) -> Labelled:
-    sample = Labelled(tuple(words(value(row, text))), value(row, label), row.where)
+    sample = Labelled(tuple(words(value(row, text))), normal(value(row, label)), row.where)
     if not sample.words:
         raise DataError("the text is empty", where=row.where, hint="take the row away")
     if not sample.label:
@@ -172,6 +173,7 @@ def _description(length: int, classes: Sequence[str]) -> str:
     """How who runs the model makes tokens of a text, and what its outputs are."""
     facts = {
         "lowercase": True,
+        "normalisation": FORM,
         "pattern": PATTERN,
         "length": length,
         "padding": PADDING,

@@ -14,6 +14,7 @@ from edgespiral.core.errors import DataError
 from edgespiral.core.system.files import is_file
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
+from edgespiral.data.files.marks import normal
 from edgespiral.data.files.parts import PARTS, TEST_PART, VALIDATION_PART, require_apart
 from edgespiral.data.files.sounds import clip_samples, read_sounds
 from edgespiral.data.files.tables import column, rows_of_table, three_tables, value
@@ -126,7 +127,7 @@ def _read(table: Path, spec: Argument) -> list[Transcribed]:
     text = spec.options.get("text") or column(table_rows[0], TEXT_NAMES, "text")
     transcripts = []
     for row in table_rows:
-        spoken = " ".join(value(row, text).lower().split())
+        spoken = " ".join(normal(value(row, text).lower()).split())
         if not spoken:
             raise DataError("the transcript is empty", where=row.where, hint="take the row away")
         path = table.parent / value(row, file)

@@ -1,4 +1,6 @@
 import json
+import re
+import unicodedata
 
 import pytest
 import torch
@@ -129,3 +131,42 @@ def test_one_text_that_would_make_all_others_as_long_is_told(file):
     with pytest.raises(DataError, match=r"commands\.csv:62: has 20000 words, .*\?length=512"):
         data.load(f"text:{file}")
     assert data.load(f"text:{file}?length=8").input_shape == (8,)
+
+
+def spelt(form, text):
+    return unicodedata.normalize(form, text)
+
+
+def test_marks_stay_in_their_words_however_these_are_spelt(tmp_path):
+    """The pattern that ships, on text in the form that ships, cuts as the data were cut."""
+    path = tmp_path / "a.csv"
+    rows = ["हिन्दी भाषा। café,é", "สวัสดี ❤️ café!,é", "نمی\u200cدیدم İyi,b"]
+    twins = [spelt("NFD" if n % 2 else "NFC", row) for n in range(10) for row in rows]
+    path.write_text("\n".join(["text,label", *twins]) + "\n", encoding="utf-8")
+    # The two spellings of one text are in one part, so another is needed for each label.
+    others = [f"{thing} {row}" for thing in THINGS for row in rows]
+    path.write_text(path.read_text("utf-8") + "\n".join(others) + "\n", encoding="utf-8")
+    splits = data.load(f"text:{path}")
+    assert splits.class_names == ("b", "é")
+    vocabulary = splits.files["vocabulary.txt"].splitlines()
+    assert {"हिन्दी", "भाषा", "।", "café", "สวัสดี", "❤️", "نمی\u200cدیدم", "i\u0307yi"} <= {
+        *vocabulary
+    }
+    assert not any(unicodedata.category(word[0])[0] == "M" for word in vocabulary)
+    told = json.loads(splits.files["tokeniser.json"])
+    cut = re.findall(told["pattern"], spelt(told["normalisation"], twins[1][:-2].lower()))
+    assert cut == ["สวัสดี", "❤️", "café", "!"]
+    parts = (splits.train, splits.validation, splits.test)
+    texts = [{tuple(row) for row in whole(part)[0].tolist()} for part in parts]
+    assert len(set.union(*texts)) == sum(map(len, texts))
+
+
+def test_a_vocabulary_of_before_loads_and_has_words_in_either_spelling(file, tmp_path):
+    vocabulary = tmp_path / "words.txt"
+    tokens = ["<pad>", "<unk>", "\u0301", "\u0340", "\u0300", spelt("NFD", "café")]
+    vocabulary.write_text("\n".join(tokens) + "\n", encoding="utf-8")
+    rows = file.read_text().replace("lamp", "café")
+    file.write_text(rows, encoding="utf-8")
+    splits = data.load(f"text:{file}?vocabulary={vocabulary}")
+    assert splits.files["vocabulary.txt"].splitlines() == tokens
+    assert (whole(splits.train)[0] == 5).any()

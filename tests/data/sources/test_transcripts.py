@@ -1,4 +1,5 @@
 import json
+import unicodedata
 
 import pytest
 import torch
@@ -81,3 +82,12 @@ def test_a_sound_in_two_parts_and_a_name_that_no_file_can_have_are_told(root):
     (root / "test.tsv").write_text("\n".join([lines[0], "x" * 400 + "\thl"]))
     with pytest.raises(DataError, match=r"test\.tsv:2: there is no file"):
         data.load(f"transcripts:{root}")
+
+
+def test_two_spellings_of_an_accented_letter_are_one_symbol(root):
+    for name, form in (("train", "NFD"), ("val", "NFC"), ("test", "NFD")):
+        table = root / f"{name}.tsv"
+        head, *rows = table.read_text().splitlines()
+        rows = [unicodedata.normalize(form, row.rstrip() + "é") for row in rows]
+        table.write_text("\n".join([head, *rows]) + "\n", encoding="utf-8")
+    assert data.load(f"transcripts:{root}").class_names == ("<blank>", " ", "h", "l", "m", "é")

@@ -18,6 +18,7 @@ from edgespiral.core.text import described
 from edgespiral.data.argument import Argument
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files import packed
+from edgespiral.data.files.marks import FORM, MARK, MARKS, normal
 from edgespiral.data.files.parts import TEST_PART, VALIDATION_NAMES, VALIDATION_PART
 from edgespiral.data.files.tables import column, is_table, rows, rows_of_table, three_tables, value
 from edgespiral.data.files.vocabulary import PADDING, UNKNOWN, Vocabulary
@@ -39,8 +40,12 @@ BEGIN, END = "<s>", "</s>"
 SOURCE_VOCABULARY, TARGET_VOCABULARY = "source-vocabulary.txt", "target-vocabulary.txt"
 TOKENISER = "tokeniser.json"
 LEAST_COUNT = 2
-# A character of Chinese or Japanese is a word; so are words with an apostrophe, and other marks.
-PATTERN = r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+(?:'\w+)*|[^\w\s]"
+# A character of Chinese or Japanese is a word; so are words with an apostrophe, and other signs.
+HAN_AND_KANA = r"\u3040-\u30ff\u3400-\u9fff"
+PATTERN = (
+    rf"[{HAN_AND_KANA}](?:{MARK})*|(?:[^\W{HAN_AND_KANA}]|{MARK})+(?:'[\w{MARKS}]+)*"
+    rf"|[^\w\s{MARKS}](?:{MARK})*"
+)
 WORDS = re.compile(PATTERN)
 MOST_BYTES = 2**30
 
@@ -209,7 +214,7 @@ def _row_pair(row: Row, source: str, target: str) -> Pair:
 
 
 def _pair(source: str, target: str, where: str) -> Pair:
-    read, meant = (tuple(WORDS.findall(side.lower())) for side in (source, target))
+    read, meant = (tuple(WORDS.findall(normal(side.lower()))) for side in (source, target))
     pair = Pair(read, meant, where)
     for name, words in (("sentence", pair.source), ("translation", pair.target)):
         if not words:
@@ -290,6 +295,7 @@ def _description(lengths: tuple[int, int]) -> str:
     """How who runs the model makes tokens of a sentence, and what it says."""
     facts = {
         "lowercase": True,
+        "normalisation": FORM,
         "pattern": PATTERN,
         "source_length": lengths[0],
         "target_length": lengths[1],

@@ -1,6 +1,9 @@
 """Parallel text, in tables and in two files a part."""
 
 import gzip
+import json
+import re
+import unicodedata
 from itertools import chain
 
 import pytest
@@ -135,3 +138,21 @@ def test_a_word_without_a_token_is_told(tmp_path):
         load(asked)
     with pytest.raises(DataError, match=r"own\.txt: has no <s>"):
         load(f"translation:{file}?target_vocabulary={own}")
+
+
+def test_marks_stay_in_their_words_and_twins_in_one_part(tmp_path):
+    pairs = [(unicodedata.normalize(form, f"{name} café हिन्दी"), "葛\U000e0100 é東 भाषा।")
+             for form in ("NFC", "NFD") for name in "abcdefghijklmnop"]  # fmt: skip
+    path = table(tmp_path / "pairs.tsv", pairs)
+    splits = load(f"translation:{path}?min_count=1")
+    source = splits.files["source-vocabulary.txt"].splitlines()
+    assert {*source[2:]} <= {"café", "हिन्दी", *"abcdefghijklmnop"}
+    assert {*splits.class_names[4:]} == {"葛\U000e0100", "é", "東", "भाषा", "।"}
+    told = json.loads(splits.files["tokeniser.json"])
+    assert re.findall(told["pattern"], "हिन्दी!") == ["हिन्दी", "!"]
+    assert told["normalisation"] == "NFC"
+    seen = [
+        {tuple(row) for inputs, _ in part.epoch(batch_size=99) for row in inputs["source"].tolist()}
+        for part in (splits.train, splits.test)
+    ]
+    assert not seen[0] & seen[1]
