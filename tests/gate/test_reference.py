@@ -30,22 +30,67 @@ def committed(folder: Path) -> None:
 def test_an_only_model_is_compared_with_what_is_named(chain: Make, suite_file: Make) -> None:
     chain("net.onnx")
     other, in_run = chain("other.onnx"), chain("run/model.onnx")
-    suite = load_suite(suite_file('path = "net.onnx"'))
+    path = suite_file('path = "net.onnx"')
+    suite = load_suite(path)
     [case] = suite.models
-    found = [from_path(suite, place)(case) for place in (other, in_run.parent)]
+    found = [from_path(path, suite, place)(case) for place in (other, in_run.parent)]
     assert [counterpart and counterpart.file for counterpart in found] == [other, in_run]
 
 
 def test_models_of_a_suite_lie_in_the_folder_named(chain: Make, suite_file: Make) -> None:
     chain("a.onnx"), chain("b.onnx")
     old = chain("old/a.onnx")
-    suite = load_suite(suite_file('path = "a.onnx"', 'path = "b.onnx"'))
-    find = from_path(suite, old.parent)
+    path = suite_file('path = "a.onnx"', 'path = "b.onnx"')
+    suite = load_suite(path)
+    find = from_path(path, suite, old.parent)
     counterpart = find(suite.models[0])
     assert counterpart is not None
     assert counterpart.file == old
     with pytest.raises(ModelError, match=r"old/b\.onnx: no such file"):
         find(suite.models[1])
+
+
+def test_no_model_is_compared_with_itself(chain: Make, suite_file: Make, tmp_path: Path) -> None:
+    model, old = chain("nets/net.onnx"), chain("old/model.onnx")
+    (tmp_path / "link.onnx").symlink_to(model)
+    (tmp_path / "old" / "same").mkdir()
+    (tmp_path / "old" / "same" / "net.onnx").hardlink_to(model)
+    for own in (str(model), "old/../nets/net.onnx", "nets/net.onnx"):
+        path = suite_file(f'path = "{own}"')
+        suite = load_suite(path)
+        [case] = suite.models
+        # The run's folder, and its file: what is named is what is meant.
+        for against in (old.parent, old):
+            counterpart = from_path(path, suite, against)(case)
+            assert counterpart is not None
+            assert counterpart.file == old
+        for against in (model, tmp_path / "link.onnx", old.parent / "same" / "net.onnx", tmp_path):
+            with pytest.raises(ModelError, match=r"is the model itself|no model\.onnx"):
+                from_path(path, suite, against)(case)
+
+
+def test_of_several_models_no_path_leads_out_of_the_folder(
+    chain: Make, suite_file: Make, tmp_path: Path
+) -> None:
+    model, old = chain("net.onnx"), chain("old/a.onnx")
+    (tmp_path / "ci").mkdir()
+    suite = load_suite(suite_file(f'path = "{model}"', 'path = "old/a.onnx"'))
+    for own in (str(model), "ci/../../net.onnx"):
+        case = suite.models[0].model_copy(update={"path": own})
+        with pytest.raises(ModelError, match="leads out of every folder"):
+            from_path(tmp_path / "ci" / "suite.toml", suite, old.parent)(case)
+
+
+def test_a_model_that_may_be_new_is_compared_with_what_is_there(
+    chain: Make, suite_file: Make
+) -> None:
+    chain("net.onnx")
+    in_run = chain("run/model.onnx")
+    path = suite_file('path = "net.onnx"\nallow_new = true')
+    suite = load_suite(path)
+    counterpart = from_path(path, suite, in_run.parent)(suite.models[0])
+    assert counterpart is not None
+    assert counterpart.file == in_run
 
 
 def test_a_ref_s_file_is_taken_from_git(chain: Make, suite_file: Make, tmp_path: Path) -> None:
@@ -143,7 +188,7 @@ def test_a_model_may_be_new_where_the_suite_says_so(
     )
     finders = [
         from_ref(path, "HEAD", tmp_path),
-        from_path(suite, tmp_path / "old"),
+        from_path(path, suite, tmp_path / "old"),
         from_baseline(suite, "main", elsewhere),
     ]
     assert [find(case) for find in finders] == [None, None, None]
@@ -151,4 +196,4 @@ def test_a_model_may_be_new_where_the_suite_says_so(
     assert (result.verdict, result.cases[0].is_new) == ("met", True)
     assert not stored.cases[0].is_new
     with pytest.raises(ModelError, match="no such file"):
-        from_path(suite, tmp_path / "oldd")(case)
+        from_path(path, suite, tmp_path / "oldd")(case)
