@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edgespiral.core.errors import ModelError, UsageError, unknown_name
 from edgespiral.core.records.parts import part_files
 from edgespiral.core.system.files import is_file, make_folder, writing
-from edgespiral.gate.git import file_at
+from edgespiral.gate.git import commit_at, file_at
 from edgespiral.gate.interface import interface
 from edgespiral.gate.suite import model_file
 from edgespiral.measure.model_files import LFS_POINTER, MODEL, external_names, find_model
@@ -127,24 +127,42 @@ def from_ref(suite_path: Path, ref: str, folder: Path) -> Find:
     """
 
     def find(case: Case) -> Counterpart | None:
-        file = model_file(suite_path, case)
-        if case.allow_new and file_at(file, ref) is None:
-            return None
-        content = _content(file, ref)
-        goal = Path(mkdtemp(dir=folder)) / file.name
-        with writing(goal):
-            goal.write_bytes(content)
-        # The old model may keep its weights in other files, and run in other parts.
-        parts = [part.file for part in part_files(file, content)]
-        for name in (*external_names(content, file), *parts):
-            part = goal.parent / name
-            make_folder(part.parent)
-            held = _content(file.parent / name, ref)
-            with writing(part):
-                part.write_bytes(held)
-        return Counterpart(ref, file=goal)
+        file = _named_file(suite_path, case)
+        try:
+            return _restored(file, ref, folder, allow_new=case.allow_new)
+        except UsageError as error:
+            # What is wrong with one model's repository leaves the other models to be judged.
+            if commit_at(suite_path.parent, ref) is None:
+                raise
+            raise ModelError(error.what, where=str(file), hint=error.hint) from error
 
     return find
+
+
+def _named_file(suite_path: Path, case: Case) -> Path:
+    """A case's file, by the name that it has in the suite: links may have been others before."""
+    file = model_file(suite_path, case)
+    named = suite_path.parent.resolve() / case.path
+    return named if file == suite_path.parent / case.path else named / file.name
+
+
+def _restored(file: Path, ref: str, folder: Path, *, allow_new: bool) -> Counterpart | None:
+    """A file as git has it at `ref`, with all that belongs to it, in a folder of its own."""
+    if allow_new and file_at(file, ref) is None:
+        return None
+    content = _content(file, ref)
+    goal = Path(mkdtemp(dir=folder)) / file.name
+    with writing(goal):
+        goal.write_bytes(content)
+    # The old model may keep its weights in other files, and run in other parts.
+    parts = [part.file for part in part_files(file, content)]
+    for name in (*external_names(content, file), *parts):
+        part = goal.parent / name
+        make_folder(part.parent)
+        held = _content(file.parent / name, ref)
+        with writing(part):
+            part.write_bytes(held)
+    return Counterpart(ref, file=goal)
 
 
 def _content(file: Path, ref: str) -> bytes:

@@ -123,6 +123,53 @@ def test_weights_beside_the_model_come_too(
     assert result.verdict == "missed"
 
 
+def test_the_old_files_may_lie_in_folders_and_links_that_are_gone(
+    chain: Make, suite_file: Make, tmp_path: Path
+) -> None:
+    chain("nets/v1.onnx", 1)
+    weights = tmp_path / "nets" / "weights" / "w.bin"
+    weights.parent.mkdir()
+    onnx.save(
+        onnx.load(tmp_path / "nets" / "v1.onnx"),
+        tmp_path / "nets" / "v1.onnx",
+        save_as_external_data=True,
+        location="weights/w.bin",
+        size_threshold=0,
+    )
+    held = weights.read_bytes()
+    (tmp_path / "nets" / "net.onnx").symlink_to("v1.onnx")
+    path = suite_file('path = "nets/net.onnx"')
+    committed(tmp_path)
+    weights.unlink()
+    weights.parent.rmdir()
+    (tmp_path / "nets" / "net.onnx").unlink()
+    chain("nets/net.onnx", 2)
+    (tmp_path / "work").mkdir()
+    counterpart = from_ref(path, "HEAD", tmp_path / "work")(load_suite(path).models[0])
+    assert counterpart is not None
+    assert counterpart.file is not None
+    assert len(onnx.load(counterpart.file).graph.node) == 1
+    assert (counterpart.file.parent / "weights" / "w.bin").read_bytes() == held
+
+
+def test_a_model_of_no_repository_leaves_the_others_to_be_compared(
+    chain: Make,
+    suite_file: Make,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    chain("net.onnx")
+    elsewhere = chain("b.onnx").rename(tmp_path_factory.mktemp("elsewhere") / "b.onnx")
+    path = suite_file('path = "net.onnx"', f'path = "{elsewhere}"')
+    committed(tmp_path)
+    (tmp_path / "work").mkdir()
+    find = from_ref(path, "HEAD", tmp_path / "work")
+    own, other = load_suite(path).models
+    assert find(own) is not None
+    with pytest.raises(ModelError, match=r"b\.onnx: is not in a git repository"):
+        find(other)
+
+
 def test_parts_of_the_model_come_too(
     chain: Make, suite_file: Make, tmp_path: Path, profile: TargetProfile
 ) -> None:
