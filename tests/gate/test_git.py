@@ -46,6 +46,39 @@ def test_a_file_comes_as_it_was(repository: Path) -> None:
     assert file_at(repository / "sub" / "other", "HEAD") is None
 
 
+def test_a_file_comes_from_a_folder_that_is_gone(repository: Path) -> None:
+    (repository / "sub" / "file").unlink()
+    (repository / "sub").rmdir()
+    assert file_at(repository / "sub" / "file", "HEAD") == b"old\x00"
+    assert file_at(repository / "sub", "HEAD") is None
+
+
+def test_links_are_followed_as_they_were(repository: Path, tmp_path: Path) -> None:
+    (repository / "other").mkdir()
+    (repository / "other" / "file").write_bytes(b"other")
+    for name, target in (
+        ("sub/link", "file"),
+        ("latest", "sub"),
+        ("loop", "loop"),
+        ("gone", "sub/nothing"),
+        ("out", "../sub/file"),
+        ("absolute", str(tmp_path / "sub" / "file")),
+    ):
+        (repository / name).symlink_to(target)
+    git(repository, "add", ".")
+    git(repository, "commit", "-qm", "links")
+    (repository / "latest").unlink()
+    (repository / "latest").symlink_to("other")
+    (repository / "untracked").symlink_to("sub")
+    found = {
+        name: file_at(repository / name, "HEAD")
+        for name in ("sub/link", "latest/link", "latest/file", "untracked/link", "gone", "out")
+    }
+    old = b"old\x00"
+    assert list(found.values()) == [old, old, old, old, None, None]
+    assert file_at(repository / "loop" / "file", "HEAD") is None
+
+
 def test_filters_apply_as_in_a_checkout(repository: Path) -> None:
     # What Git LFS does, with a filter that every machine has.
     (repository / ".gitattributes").write_text("file filter=upper\n")

@@ -24,7 +24,9 @@ def test_a_suite_is_judged_model_by_model(
         'path = "same.onnx"\ntolerance_percent = 60\nbudget_ms = 1000', 'path = "slow.onnx"'
     )
     suite, heard = load_suite(path), list[CaseResult]()
-    result = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run(heard.append)
+    result = Gate(suite, path, profile, from_path(path, suite, path.parent / "old")).run(
+        heard.append
+    )
     same, slow = result.cases
     assert heard == [same, slow]
     assert (same.verdict, slow.verdict, result.verdict) == ("met", "missed", "missed")
@@ -58,7 +60,7 @@ def test_an_error_of_one_model_leaves_the_others(
     assert [case.verdict for case in result.cases] == ["error", "met"]
     assert result.verdict == "error"
     assert "has no fixed shape: nx16x16x16; give one" in (result.cases[0].error or "")
-    against = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run()
+    against = Gate(suite, path, profile, from_path(path, suite, path.parent / "old")).run()
     assert "was input x: float 1x16x8x8" in (against.cases[0].error or "")
     assert "no such file" in (against.cases[1].error or "")
 
@@ -69,7 +71,7 @@ def test_a_changed_interface_can_be_allowed(
     chain("net.onnx", 2, 16), chain("old.onnx", 4, 32)
     path = suite_file('path = "net.onnx"\nallow_interface_change = true')
     suite = load_suite(path)
-    result = Gate(suite, path, profile, from_path(suite, path.parent / "old.onnx")).run()
+    result = Gate(suite, path, profile, from_path(path, suite, path.parent / "old.onnx")).run()
     assert result.verdict == "met"
 
 
@@ -94,7 +96,7 @@ def test_engines_behind_ssh_are_judged_too(board: Board, chain: Make, suite_file
     path = suite_file('path = "new.engine"', own="time_limit_s = 1")
     suite = load_suite(path)
     profile = board.profile({"kind": "tensorrt"})
-    result = Gate(suite, path, profile, from_path(suite, path.parent / "old")).run()
+    result = Gate(suite, path, profile, from_path(path, suite, path.parent / "old")).run()
     [case] = result.cases
     assert (case.verdict, case.error) == ("missed", None)
     assert case.measurement is not None

@@ -111,7 +111,7 @@ def run(
     with work_folder() as folder:
         find: Find | None = None
         if against is not None:
-            find = from_path(bench.suite, against)
+            find = from_path(suite, bench.suite, against)
         elif against_ref is not None:
             find = from_ref(suite, against_ref, folder)
         result = _heard(bench, find, github=github)
