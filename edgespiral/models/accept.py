@@ -175,9 +175,12 @@ def not_finite(model: nn.Module) -> list[str]:
 
 
 def copy_of(model: nn.Module) -> nn.Module:
-    """A copy, with the TorchScript functions of `model`, which have none.
+    """A copy, which shares with `model` what has none: TorchScript functions, locks, open files.
 
     Tensors that a hook has computed are no leaves, and copied without their history.
+
+    Raises:
+        ModelError: a module, or an attribute with modules or tensors in it, cannot be copied.
     """
     import torch
 
@@ -188,8 +191,42 @@ def copy_of(model: nn.Module) -> nn.Module:
                 memo[id(value)] = value.detach().clone()
             elif isinstance(value, torch._C.ScriptFunction):
                 memo[id(value)] = value
-    copied: nn.Module = copy.deepcopy(model, memo)
+    copied: nn.Module
+    try:
+        copied = copy.deepcopy(model, dict(memo))
+    except Exception:  # of what the user's modules hold
+        shared = {id(value): value for value in _without_copy(model, memo)}
+        try:
+            copied = copy.deepcopy(model, memo | shared)
+        except Exception as error:
+            raise _uncopyable(type(model).__name__, error) from error
     return copied
+
+
+def _without_copy(model: nn.Module, memo: Mapping[int, Any]) -> Iterator[object]:
+    """Attributes of modules that cannot be copied, and are neither modules nor tensors."""
+    from torch.utils._pytree import tree_leaves
+
+    tensors = (*model.parameters(), *model.buffers())
+    # Each attribute is tried for itself, whatever of the model it may refer to.
+    own: dict[int, Any] = {id(part): part for part in (*model.modules(), *tensors)}
+    own.update(memo)
+    for path, module in model.named_modules():
+        for name, value in vars(module).items():
+            try:
+                copy.deepcopy(value, dict(own))
+            except Exception as error:
+                if any(id(leaf) in own for leaf in tree_leaves(value)):
+                    place = f"{path}.{name}" if path else name
+                    raise _uncopyable(f"{type(model).__name__}: {place}", error) from error
+                yield value
+
+
+def _uncopyable(where: str, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())[:200] or type(error).__name__
+    return ModelError(
+        f"cannot be copied: {reason}", where=where, hint="take away what has no copy, or allow one"
+    )
 
 
 def _has_odd_tensors(model: nn.Module) -> bool:

@@ -1,3 +1,4 @@
+import threading
 import warnings
 
 import pytest
@@ -9,7 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 from edgespiral import models
 from edgespiral.core.errors import ModelError
 from edgespiral.data import load
-from edgespiral.models.accept import folded, unwrapped, with_one_output
+from edgespiral.models.accept import copy_of, folded, unwrapped, with_one_output
 from edgespiral.models.saved import trace
 
 INPUTS = torch.randn(3, 2, 6, 6, generator=torch.Generator().manual_seed(0))
@@ -190,3 +191,41 @@ def test_a_mapping_is_taken_where_the_task_has_a_name_for_it():
     assert models.one_output(net, digits, "logits") is net
     inputs, _ = next(iter(digits.validation.epoch(batch_size=2)))
     assert models.one_output(net, digits, "out")(inputs).shape == (2, 2, 8, 8)
+
+
+class Helped(nn.Module):
+    """A module that holds a method of its own beside what has no copy."""
+
+    def __init__(self, held):
+        super().__init__()
+        self.layer, self.held, self.help = nn.Linear(3, 2), held, self.helped
+
+    def helped(self, x):
+        return self.layer(x)
+
+    def forward(self, x):
+        return self.help(x)
+
+
+@pytest.mark.parametrize("held", [threading.Lock(), (i for i in range(3)), {"a": [open]}])
+def test_what_has_no_copy_is_shared_and_the_rest_is_not(held):
+    model = Helped(held).eval()
+    copied = copy_of(model)
+    copied.layer.weight.data.zero_()
+    assert bool(model.layer.weight.any())
+    assert copied.help.__self__ is copied
+    assert torch.equal(copied(torch.ones(1, 3))[0], copied.layer.bias)
+
+
+class Single(nn.Module):
+    def __deepcopy__(self, memo):
+        raise RuntimeError("there is one\nof me")
+
+
+def test_a_module_without_a_copy_is_named():
+    model = Helped(None)
+    model.held = [model.layer, threading.Lock()]
+    with pytest.raises(ModelError, match="Helped: held: cannot be copied: cannot pickle"):
+        copy_of(model)
+    with pytest.raises(ModelError, match="cannot be copied: there is one of me"):
+        copy_of(Helped(Single()))
