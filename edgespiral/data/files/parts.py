@@ -15,6 +15,10 @@ VALIDATION_PART = 0.1
 TEST_PART = 0.15
 PARTS = ("train", "validation", "test")
 VALIDATION_NAMES = ("validation", "val", "valid")
+# What a part's folder may be called, in small letters or capitals.
+FOLDER_NAMES = dict(
+    zip(PARTS, (("train", "training"), VALIDATION_NAMES, ("test", "testing")), strict=True)
+)
 
 
 class Part(Protocol):
@@ -66,28 +70,51 @@ def _real(file: Path) -> str:
 def three_parts(root: Path, below: Callable[[Path], P]) -> tuple[P, P, P]:
     """Training, validation and test of a folder.
 
-    With the subfolders train, val (or validation) and test, these are the splits. With train and
-    one other, the other is the test and a tenth of train is held out for validation. With
-    neither, 15 % of the samples are the test and a tenth of the rest the validation.
+    With the subfolders train, val and test, these are the splits. They may be called training,
+    valid or validation, and testing, too, in capitals or not. With train and one other, the other
+    is the test and a tenth of train is held out for validation. With neither, 15 % of the samples
+    are the test and a tenth of the rest the validation.
 
     Args:
         root: the folder.
         below: reads the samples of a folder.
 
     Raises:
-        DataError: there is a train folder alone, or the splits have different classes.
+        DataError: there is a train folder alone, two folders are one part, or the splits have
+            different classes.
     """
-    if not (root / "train").is_dir():
+    folders = _part_folders(root)
+    if "train" not in folders:
         rest, test = below(root).split(TEST_PART)
         return (*rest.split(VALIDATION_PART), test)
-    train = below(root / "train")
-    folders = [name for name in (*VALIDATION_NAMES, "test") if (root / name).is_dir()]
+    train = below(folders.pop("train"))
     if not folders:
         raise DataError("there is a train folder but no val or test", where=str(root))
-    others = [below(root / name) for name in (folders[0], folders[-1])]
-    for name, part in zip((folders[0], folders[-1]), others, strict=True):
+    others = [below(folder) for folder in folders.values()]
+    for folder, part in zip(folders.values(), others, strict=True):
         if list(part.classes) != list(train.classes):
-            raise DataError("its classes are not those of train", where=str(root / name))
-    if len(folders) == 1:
+            raise DataError("its classes are not those of train", where=str(folder))
+    if len(others) == 1:
         return (*train.split(VALIDATION_PART), others[0])
     return train, others[0], others[1]
+
+
+def _part_folders(root: Path) -> dict[str, Path]:
+    """The folder of each part that has one, in the order of `PARTS`; none without train.
+
+    Raises:
+        DataError: two are of one part.
+    """
+    folders = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    found = {
+        part: [path for path in folders if path.name.lower() in names]
+        for part, names in FOLDER_NAMES.items()
+    }
+    if not found["train"]:
+        return {}
+    for part, of_part in found.items():
+        if len(of_part) > 1:
+            names = " and ".join(path.name for path in of_part)
+            what = f"{names} are both folders of the {part} part"
+            raise DataError(what, where=str(root), hint="leave one, or put them into one")
+    return {part: of_part[0] for part, of_part in found.items() if of_part}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -36,6 +37,8 @@ OPTIONS = (
 # Whole numbers of at most so many values are classes where nothing is said, more are numbers.
 MOST_CLASSES = 20
 NUMBERS, CATEGORIES = "numbers", "categories"
+# What pandas calls a column that a head line has no name for, as it has none for a row's number.
+UNNAMED = re.compile(r"(Unnamed: \d+(\.\d+)?)?")
 # It ships, and says how to make inputs of a row.
 DESCRIPTION = "columns.json"
 
@@ -47,6 +50,7 @@ class Columns:
     Attributes:
         classes: of the target, in the order of their numbers; None where it is a number itself.
         number: how that is standardised.
+        row_numbers: columns that are left out, since they number the rows.
     """
 
     real: Sequence[RealColumn]
@@ -54,6 +58,7 @@ class Columns:
     target: str
     classes: tuple[str, ...] | None
     number: RealColumn | None = None
+    row_numbers: tuple[str, ...] = ()
 
     @property
     def specs(self) -> dict[str, InputSpec]:
@@ -92,7 +97,8 @@ def load_csv(argument: str) -> DataSplits:
     what the target is; `positive` is the class of two that counts as 1; `columns` names those of a
     file without a head line; `missing=mean`; `unseen=other`.
 
-    A column of which most values are numbers is real, others are categories. Inputs are `numbers`
+    A column of which most values are numbers is real, others are categories; one without a name
+    that numbers the rows is left out, as they may be sorted by the target. Inputs are `numbers`
     (columns,) float32 and `categories` (columns,) int64, in a dict where there are both. A target
     that is a number is standardised, too: errors are in standard deviations of the training rows.
 
@@ -126,6 +132,10 @@ def load_csv(argument: str) -> DataSplits:
         target_shape=None if columns.classes is None else (),
         inputs=specs if only is None else None,
         files={DESCRIPTION: columns.description},
+        notes=tuple(
+            f"column {name!r} numbers the rows, as pandas writes them, and is left out"
+            for name in columns.row_numbers
+        ),
     )
 
 
@@ -228,10 +238,16 @@ def _columns(spec: Argument, train: Sequence[Row]) -> Columns:
     fills = spec.one_of("missing", ("refused", "mean")) == "mean"
     admits_unseen = spec.one_of("unseen", ("refused", "other")) == "other"
     _require_same_columns(train)
+    row_numbers = tuple(
+        name
+        for name in train[0].values
+        if name not in (target, *listed["ignore"], *listed["categories"])
+        and _numbers_rows(train, name)
+    )
     real: list[RealColumn] = []
     categories: list[CategoryColumn] = []
     for name in train[0].values:
-        if name == target or name in listed["ignore"]:
+        if name == target or name in (*listed["ignore"], *row_numbers):
             continue
         texts = values(train, name)
         if name not in listed["categories"] and 2 * sum(map(is_number, texts)) > len(texts):
@@ -244,7 +260,15 @@ def _columns(spec: Argument, train: Sequence[Row]) -> Columns:
         raise DataError(f"has no column beside {target}", where=spec.where)
     classes = _classes(spec, train)
     number = RealColumn.of(train, target, fills=False) if classes is None else None
-    return Columns(real, categories, target, classes, number)
+    return Columns(real, categories, target, classes, number, row_numbers)
+
+
+def _numbers_rows(rows: Sequence[Row], name: str) -> bool:
+    """Whether a column has no name and another whole number in each row."""
+    if not UNNAMED.fullmatch(name):
+        return False
+    texts = values(rows, name)
+    return len(set(texts)) == len(texts) and all(map(str.isdecimal, texts))
 
 
 def _require_same_columns(rows: Sequence[Row]) -> None:

@@ -13,7 +13,7 @@ from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
 from edgespiral.core.batches import DataSplits, Normalisation
-from edgespiral.core.errors import DataError
+from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.argument import Argument
@@ -44,14 +44,15 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def load_folder(argument: str) -> DataSplits:
     """`folder:PATH` or `folder:PATH?size=64`: RGB images resized to size x size.
 
-    With the subfolders train, val (or validation) and test, these are the splits. With train and
-    one other, the other is the test and a tenth of train is held out for validation. With
-    neither, 15 % of the images are the test and a tenth of the rest the validation. All parts
-    are stratified and fixed, so that no run sees another's test images.
+    With the subfolders train, val and test, these are the splits. They may be called training,
+    valid or validation, and testing, too, in capitals or not. With train and one other, the other
+    is the test and a tenth of train is held out for validation. With neither, 15 % of the images
+    are the test and a tenth of the rest the validation. All parts are stratified and fixed, so
+    that no run sees another's test images.
 
     Raises:
-        DataError: no such folder, no images, a file that is none, or the splits have different
-            classes.
+        DataError: no such folder, no images, a file that is none, a class's folder holds folders
+            alone, or the splits have different classes.
     """
     spec = Argument("folder", argument, ["size"])
     root, size = (
@@ -173,10 +174,19 @@ class _Part:
 
 def _images(root: Path) -> ImageFolder:
     try:
-        return ImageFolder(root)
+        images = ImageFolder(root)
     except (FileNotFoundError, NotADirectoryError) as error:
         reason = "no such folder" if not root.is_dir() else "no images in one subfolder a class"
         raise DataError(reason, where=str(root)) from error
+    direct = {Path(file).parent for file, _ in images.samples}
+    for name in images.classes:
+        if root / name not in direct:
+            # These may be the classes, and those that are taken for classes whatever is above.
+            within = first_few(sorted(p.name for p in (root / name).iterdir() if p.is_dir()))
+            what = f"a class's folder has no image of its own, but {within}"
+            hint = "put one subfolder a class below it; parts are called train, val and test"
+            raise DataError(what, where=str(root / name), hint=hint)
+    return images
 
 
 def _edge(size: int) -> int:

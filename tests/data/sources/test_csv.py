@@ -167,3 +167,21 @@ def test_a_column_that_the_first_row_has_not_is_told(tmp_path):
     (tmp_path / "t.jsonl").write_text("\n".join(lines))
     with pytest.raises(DataError, match=r"t\.jsonl:\d+: has (a|no) column 'z'"):
         data.load(f"csv:{tmp_path}/t.jsonl?target=y")
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "Unnamed: 0.1"])
+def test_a_column_without_a_name_that_numbers_the_rows_is_left_out(table, name):
+    table.write_text(people().replace("id,", f"{name},", 1))
+    splits = data.load(f"csv:{table}?target=rich&ignore=job,town")
+    assert splits.input_shape == (1,)
+    assert [c["column"] for c in json.loads(splits.files["columns.json"])["numbers"]] == ["age"]
+    told = f"column {name!r} numbers the rows, as pandas writes them, and is left out"
+    assert splits.notes == (told,)
+
+
+@pytest.mark.parametrize(("name", "value"), [("id", "{n}"), ("", "{n}.5"), ("", "{half}")])
+def test_other_columns_are_features_whatever_they_are_called(table, name, value):
+    rows = [f"{value.format(n=n, half=n // 2)},{n % 7},{n % 2}" for n in range(60)]
+    table.write_text("\n".join([f"{name},age,rich", *rows]) + "\n")
+    splits = data.load(f"csv:{table}?target=rich")
+    assert (splits.input_shape, splits.notes) == ((2,), ())

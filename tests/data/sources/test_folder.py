@@ -54,6 +54,44 @@ def test_a_single_other_part_is_the_test(tmp_path, name):
     assert [len(s) for s in (splits.train, splits.validation, splits.test)] == [36, 4, 10]
 
 
+@pytest.mark.parametrize(
+    ("names", "counts"),
+    [
+        (("Training", "Testing"), [18, 2, 6]),
+        (("Train", "Val", "Test"), [20, 6, 6]),
+        (("TRAIN", "valid", "Testing"), [20, 6, 6]),
+    ],
+)
+def test_parts_are_known_by_their_usual_names_in_capitals_too(tmp_path, names, counts):
+    for part in names:
+        fill(tmp_path / part, count=10 if part == names[0] else 3)
+    splits = data.load(f"folder:{tmp_path}?size=16")
+    assert splits.class_names == ("cat", "dog")
+    assert [len(s) for s in (splits.train, splits.validation, splits.test)] == counts
+
+
+def test_two_folders_of_one_part_are_refused(tmp_path):
+    for part in ("train", "val", "valid", "test"):
+        fill(tmp_path / part, count=2)
+    with pytest.raises(DataError, match="val and valid are both folders of the validation part"):
+        data.load(f"folder:{tmp_path}?size=16")
+
+
+@pytest.mark.parametrize("names", [("fold1", "fold2"), ("test", "val")])
+def test_folders_that_hold_folders_alone_are_no_classes(tmp_path, names):
+    for name in names:
+        fill(tmp_path / name, count=5)
+    with pytest.raises(DataError, match=f"{names[0]}: a class's folder has no image.* cat, dog"):
+        data.load(f"folder:{tmp_path}?size=16")
+
+
+def test_pictures_further_below_are_of_the_class_that_has_its_own(tmp_path):
+    fill(tmp_path)
+    fill(tmp_path / "cat", classes=("session",), count=7)
+    splits = data.load(f"folder:{tmp_path}?size=16")
+    assert sum(map(len, (splits.train, splits.validation, splits.test))) == 47
+
+
 def test_only_shuffled_passes_are_augmented(tmp_path):
     fill(tmp_path)
     gradient = np.tile(np.arange(30, dtype=np.uint8)[None, :, None] * 8, (20, 1, 3))
