@@ -15,6 +15,7 @@ from edgespiral.measure.runtimes import RUNTIMES
 from edgespiral.measure.settings import (
     AS_WRITTEN,
     Count,
+    Milliseconds,
     Positive,
     RuntimeSettings,
     Section,
@@ -77,9 +78,9 @@ def _beneath(kind: str, error: ValidationError) -> ValidationError:
 class MeasureProfile(Section):
     """How samples are taken; docs/measuring.md has the figures behind the defaults."""
 
-    warmup_ms: Positive = 50
+    warmup_ms: Milliseconds = 50
     rounds: Annotated[int, Field(ge=5)] = 25
-    round_ms: Positive = 12
+    round_ms: Milliseconds = 12
     min_samples: Count = 100
     max_samples: Count = 20_000
     max_temp_c: Positive | None = None

@@ -18,6 +18,11 @@ FROM_ENVIRONMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 Count = Annotated[int, Field(ge=1)]
 NonEmpty = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0)]
+# Eleven days: what waits for longer waits in vain, and clocks count no further than some weeks.
+MOST_SECONDS = 10**6
+Seconds = Annotated[float, Field(gt=0, le=MOST_SECONDS)]
+WholeSeconds = Annotated[int, Field(ge=1, le=MOST_SECONDS)]
+Milliseconds = Annotated[float, Field(gt=0, le=1000 * MOST_SECONDS)]
 
 
 def cores(value: object) -> object:
@@ -80,7 +85,7 @@ class TransportSettings(Section):
     """
 
     kind: str
-    timeout_s: Positive = 600
+    timeout_s: Seconds = 600
 
 
 class ShellSettings(TransportSettings):
@@ -88,5 +93,5 @@ class ShellSettings(TransportSettings):
 
     python: NonEmpty = "python3"
     workdir: NonEmpty = "/tmp"  # noqa: S108 (a private folder is made below it)
-    connect_timeout_s: Count = 10
-    retry_s: Annotated[float, Field(ge=0)] = 300
+    connect_timeout_s: WholeSeconds = 10
+    retry_s: Annotated[float, Field(ge=0, le=MOST_SECONDS)] = 300

@@ -254,8 +254,10 @@ def _reproduce(run: Run) -> dict[str, object]:
 
 
 def _toml(value: object) -> str:
-    """A plan's value: JSON, but for tables."""
+    """A plan's value: JSON, but for tables, and for characters that TOML writes otherwise."""
     if not isinstance(value, dict):
-        return json.dumps(value)
-    pairs = (f"{json.dumps(key)} = {json.dumps(entry)}" for key, entry in value.items())
+        # What is no text at all, of a file's name, say, no TOML file can have.
+        text = json.dumps(value, ensure_ascii=False).encode(errors="replace").decode()
+        return text.replace("\x7f", "\\u007f")
+    pairs = (f"{_toml(key)} = {_toml(entry)}" for key, entry in value.items())
     return f"{{ {', '.join(pairs)} }}"

@@ -225,3 +225,24 @@ def test_every_profile_of_the_repository_is_good() -> None:
     folder = Path(__file__).parents[2] / "targets"
     names = {load_profile(path, as_written=True).name for path in folder.glob("*.toml")}
     assert names == {path.stem for path in folder.glob("*.toml")} != set()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "transport.timeout_s = 1e10",
+        "transport.retry_s = inf",
+        "transport.connect_timeout_s = 10_000_000_000",
+        "transport.keepalive_s = 10_000_000_000",
+        "measure.warmup_ms = 1e300",
+        "measure.round_ms = inf",
+    ],
+)
+def test_no_time_is_longer_than_a_clock_can_count(elsewhere: Path, setting: str) -> None:
+    path = elsewhere / "far.toml"
+    path.write_text(
+        f'{setting}\nschema = 1\nname = "far"\nruntime.kind = "onnxruntime"\n'
+        'transport.kind = "ssh"\ntransport.host = "board"\n'
+    )
+    with pytest.raises(UsageError, match=rf"{setting.split(maxsplit=1)[0]}: must be (<= 1|a finite)"):
+        load_profile(path)

@@ -1,12 +1,14 @@
 import itertools
 import re
+import tomllib
+from html import unescape
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
 import pytest
 
 from edgespiral.core.errors import RunFolderError
-from edgespiral.core.records.events import Event
+from edgespiral.core.records.events import Event, RunStarted
 from edgespiral.report.html import render_html
 
 VOID = {"meta", "br", "link", "img", "hr"}
@@ -226,3 +228,14 @@ def test_tables_have_heads_and_what_scrolls_is_reached_by_keyboard(several: list
     levels = [int(level) for level in re.findall(r"<h(\d)", page)]
     assert levels[0] == 1
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+@pytest.mark.parametrize("name", ["cat \U0001f408", '\x7f\x01"\\', "Gr\xfc\xdfe"])
+def test_the_plan_of_any_names_is_a_plan_file(met: list[Event], name: str) -> None:
+    begun = met[0]
+    assert isinstance(begun, RunStarted)
+    plan = begun.plan | {"data": name, "latency_ms": {name: 2.0}}
+    page = render_html([begun.model_copy(update={"plan": plan}), *met[1:]])
+    [written] = re.findall(r"<pre>(schema = .*?)</pre>", page, re.DOTALL)
+    read = tomllib.loads(unescape(written))
+    assert (read["data"], read["latency_ms"]) == (name, {name: 2.0})

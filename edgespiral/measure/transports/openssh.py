@@ -22,7 +22,7 @@ from pydantic import Field
 from edgespiral.core.errors import TargetError
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.measure.completed import last_words
-from edgespiral.measure.settings import Count, NonEmpty, ShellSettings
+from edgespiral.measure.settings import NonEmpty, ShellSettings, WholeSeconds
 from edgespiral.measure.transports.base import DeviceLostError, endless_input
 from edgespiral.measure.transports.link import Link
 from edgespiral.measure.transports.output import collected
@@ -63,7 +63,7 @@ class SshSettings(ShellSettings):
     kind: Literal["ssh"]
     host: Annotated[str, Field(pattern=r"^[^-\s]\S*$")]
     config: NonEmpty | None = None
-    keepalive_s: Count = 5
+    keepalive_s: WholeSeconds = 5
 
 
 class OpensshLink(Link):
