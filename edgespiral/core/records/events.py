@@ -198,10 +198,7 @@ class Sibling(Record):
 
 
 class FamilyMeasured(RunEvent):
-    """The plan's siblings, after the run's own turns, and which is trained; None where none is.
-
-    `outcome`, `best_turn` and `message` are how those turns ended; not in journals of before.
-    """
+    """How the run's own turns ended (older journals lack it), the siblings, and who is trained."""
 
     kind: Literal["family-measured"] = "family-measured"
     siblings: tuple[Sibling, ...] = Field(min_length=1)

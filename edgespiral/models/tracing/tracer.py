@@ -3,8 +3,7 @@
 A `torch.fx` tracer knows nothing of what flows through the forward, so that every `if` on a size,
 every loop over the parts of a `chunk` and every assertion stops it. Here the forward is also run on
 two batches of different size while it is traced. What is asked of a value that does not depend on
-the inputs' values and is the same for both batches is answered; sizes stay symbols in the graph
-wherever the forward lets them.
+inputs and is the same for both batches is answered; sizes stay symbols wherever they can.
 """
 
 from __future__ import annotations
