@@ -35,6 +35,9 @@ METRICS = {
     "mse": Metric(name="MSE", unit="", higher_is_better=False),
 }
 INPUTS, ANOMALY = "inputs", "anomaly"
+# What the classes 0 and 1 are called, whatever their case, where their names say which is which.
+NORMAL_NAMES = ("good", "normal", "ok", "healthy", "intact", "benign")
+ANOMALY_NAMES = ("anomaly", "anomalous", "abnormal", "bad", "defect", "defective", "faulty")
 
 
 class Anomaly(Task):
@@ -125,6 +128,7 @@ class Anomaly(Task):
             raise DataError(what, where=splits.name, hint="put them into one tensor")
         if self._kind == "mse":
             return
+        _require_normal_first(splits)
         for part, source in labelled_parts(splits)[1:]:
             where, seen = f"{splits.name}: {part}", set[int]()
             for number, (_, targets) in enumerate(source.epoch(batch_size=BATCH_SIZE)):
@@ -157,6 +161,22 @@ class Anomaly(Task):
             raise ModelError(what, hint="an autoencoder gives back what it is given")
         if not bool(outputs.isfinite().all()):
             raise ModelError("the model returns NaN or infinite numbers", hint="check its weights")
+
+
+def _require_normal_first(splits: DataSplits) -> None:
+    """Refuse two classes whose names say that the second, 1, is the normal one.
+
+    Raises:
+        DataError: it is; the classes of a folder are numbered in the order of the alphabet.
+    """
+    names = [name.lower() for name in splits.class_names]
+    if len(names) == 2 and (names[1] in NORMAL_NAMES or names[0] in ANOMALY_NAMES):
+        first, second = splits.class_names
+        raise DataError(
+            f"class 1, {second!r}, would be the anomaly, and class 0, {first!r}, normal",
+            where=splits.name,
+            hint="have the normal class first: folders as 0-good and 1-defect, csv: ?positive=",
+        )
 
 
 def _given_back(inputs: Tensors, labels: Tensors) -> Tensors:

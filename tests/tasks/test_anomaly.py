@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -86,3 +88,25 @@ def test_several_inputs_are_refused():
     )
     with pytest.raises(DataError, match="made: has several inputs a sample"):
         Anomaly().check_data(Anomaly().fitted(splits)[1])
+
+
+@pytest.mark.parametrize(
+    ("names", "is_refused"),
+    [
+        (("defect", "good"), True),
+        (("Abnormal", "Normal"), True),
+        (("crack", "OK"), True),
+        (("bad", "sound"), True),
+        (("0-good", "1-defect"), False),
+        (("good", "scratch"), False),
+    ],
+)
+def test_classes_whose_names_say_that_1_is_normal_are_refused(names, is_refused):
+    task, splits = Anomaly().fitted(replace(splits_of(ODD), class_names=names))
+    tasks.load("anomaly?metric=mse").check_data(splits)
+    if not is_refused:
+        task.check_data(splits)
+        return
+    told = f"made: class 1, '{names[1]}', would be the anomaly, and class 0, '{names[0]}', normal"
+    with pytest.raises(DataError, match=told):
+        task.check_data(splits)
