@@ -5,12 +5,14 @@ from __future__ import annotations
 import stat
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from statistics import median_high
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from edgespiral.core.errors import DataError
+from edgespiral.core.stages.decoding import upright_size
 from edgespiral.core.text import described
 
 if TYPE_CHECKING:
@@ -25,18 +27,27 @@ MOST_SIDE = 4096
 SIZED_PICTURES, SIDE_STEP = 64, 8
 # Of the network's input, the share up to which it is said that pictures are small.
 SMALL_SHARE = 0.75
+# Kinds of values that may reach from anywhere to anywhere; whole numbers of 32 bits are another,
+# but of formats that have no more than 16.
+NO_RANGE = ("F", "LAB")
+RANGELESS = {"PNG": NO_RANGE, "PPM": NO_RANGE}
 
 
-def check_images(paths: Iterable[Path]) -> None:
+def check_images(paths: Iterable[Path], *, are_shown: bool = True) -> None:
     """Look at the head of every file, and at its check sums where its format has some.
 
+    Args:
+        paths: of the files.
+        are_shown: they are pictures, whose values have to have a known range; masks are none.
+
     Raises:
-        DataError: one is no image, or too large a one; how many others there are is told.
+        DataError: one is no image, too large a one, or a picture whose values have no known range;
+            how many others there are is told.
     """
     files = sorted(paths)
     with warnings.catch_warnings(), ThreadPoolExecutor() as threads:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        problems = zip(files, threads.map(_problem, files), strict=True)
+        problems = zip(files, threads.map(_problem, files, repeat(are_shown)), strict=True)
         bad = [(path, problem) for path, problem in problems if problem is not None]
     if bad:
         path, problem = bad[0]
@@ -71,10 +82,10 @@ def small_pictures(paths: Sequence[Path], size: tuple[int, int], *, square: bool
 def _size_of(path: Path) -> tuple[int, int]:
     """Width and height of a picture, of which no more than the head is read."""
     with Image.open(path) as image:
-        return image.size
+        return upright_size(image)
 
 
-def _problem(path: Path) -> str | None:
+def _problem(path: Path, is_shown: bool) -> str | None:
     try:
         # A pipe would be waited for.
         if not stat.S_ISREG(path.stat().st_mode):
@@ -84,6 +95,8 @@ def _problem(path: Path) -> str | None:
             if pixels > MOST_PIXELS:
                 most = MOST_PIXELS / 1e6
                 return f"has {pixels / 1e6:.0f} megapixels, more than {most:.0f}"
+            if is_shown and image.mode in RANGELESS.get(image.format or "", ("I", *NO_RANGE)):
+                return f"has values of kind {image.mode}, not of 8 or 16 bits"
             image.verify()
     except OSError as error:
         return f"is not an image: {error.strerror or described(error)}"

@@ -72,7 +72,8 @@ def write_stages(folder: Path, onnx: Path, splits: DataSplits, task: Task) -> St
     network = opened(onnx)
     network.require_takes(inputs, splits.name)
     file = frames.file
-    encoded = None if file is None else EncodedFrame(file, frames.kind, frames.draft)
+    how = (frames.kind, frames.draft, frames.is_upright)
+    encoded = None if file is None else EncodedFrame(file, *how)
     decoded = _decoded(frames)
     name = "a stored sample" if file is None else file.name
     sizes = " x ".join(map(str, decoded.shape))

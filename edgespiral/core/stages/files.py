@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedFrame:
-    """A file that is decoded for each frame; `kind` and `draft` as `Frames` has them."""
+    """A file that is decoded for each frame; `kind`, `draft` and `is_upright` as in `Frames`."""
 
     path: Path
     kind: str
     draft: tuple[int, int] | None
+    is_upright: bool = True
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,7 @@ class Frames:
         files: a sample each, in the split's order.
         stored: of what is not decoded, the first sample as it is kept, (...).
         draft: of pictures, the width and height below which a JPEG need not be decoded.
+        as_stored: pictures that are not turned as they say themselves (EXIF).
     """
 
     kind: Literal["picture", "sound", "array"]
@@ -193,6 +194,7 @@ class Frames:
     files: tuple[Path, ...] = ()
     stored: NDArray[Any] | None = None
     draft: tuple[int, int] | None = None
+    as_stored: frozenset[Path] = frozenset()
 
     @property
     def index(self) -> int:
@@ -205,6 +207,11 @@ class Frames:
         """Its file, if there is one."""
         return self.files[self.index] if self.files else None
 
+    @property
+    def is_upright(self) -> bool:
+        """Whether that file's picture is turned as it says itself."""
+        return self.file not in self.as_stored
+
     def decoded(self) -> NDArray[Any]:
         """That sample as it is decoded or kept.
 
@@ -213,7 +220,8 @@ class Frames:
         """
         if self.stored is not None:
             return self.stored
-        frame: NDArray[Any] = decoded(read_bytes(self.files[self.index]), self.kind, self.draft)
+        content = read_bytes(self.files[self.index])
+        frame: NDArray[Any] = decoded(content, self.kind, self.draft, self.is_upright)
         return frame
 
 

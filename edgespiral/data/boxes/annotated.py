@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from edgespiral.core.errors import DataError
+from edgespiral.core.stages.decoding import upright_size
 from edgespiral.core.system.files import is_file
 from edgespiral.data.images import check_images
 
@@ -46,18 +47,37 @@ class Annotated:
 
 @dataclass(frozen=True)
 class Boxed:
-    """A picture and its sound boxes, as shares of its width and height, and how many are not."""
+    """A picture and its sound boxes, as shares of its width and height.
+
+    Attributes:
+        picture: the file.
+        labels: a class for each box, (n,).
+        boxes: corners x0, y0, x1, y1, (n, 4).
+        faulty: how many boxes are left out since they are not sound.
+        repeated: how many are left out since another has the same class and corners.
+        is_upright: the boxes are on the picture as viewers show it, not as it is stored.
+    """
 
     picture: Path
     labels: NDArray[np.int64]
     boxes: NDArray[np.float64]
     faulty: int = 0
+    repeated: int = 0
+    is_upright: bool = True
 
 
 @dataclass(frozen=True)
 class _Fault:
     where: str
     what: str
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Width and height in pixels that boxes are on, and whether these are those as shown."""
+
+    pixels: tuple[int, int]
+    is_upright: bool
 
 
 def boxed(
@@ -93,37 +113,61 @@ def boxed(
     return [picture for picture, _ in pairs]
 
 
-def _size(annotated: Annotated) -> tuple[int, int]:
+def _size(annotated: Annotated) -> _Size:
+    """The one of a picture's two sizes that its annotations say; if they say none, as it is shown.
+
+    What the size does not tell, as of a square, is taken as stored: whoever writes sizes down has
+    them from a reader of files, which turns none.
+    """
     with Image.open(annotated.picture) as image:
-        size: tuple[int, int] = image.size
+        stored, shown = image.size, upright_size(image)
     declared = annotated.size
-    if declared is not None and all(declared) and declared != size:
+    if declared is None or not all(declared):
+        return _Size(shown, is_upright=True)
+    if declared not in (stored, shown):
         raise DataError(
             f"its boxes are on a picture of {declared[0]} x {declared[1]} pixels, and "
-            f"{annotated.picture.name} has {size[0]} x {size[1]}",
+            f"{annotated.picture.name} has {stored[0]} x {stored[1]}",
             where=annotated.source,
         )
-    return size
+    return _Size(declared, is_upright=declared != stored)
 
 
-def _sound(
-    annotated: Annotated, size: tuple[int, int], classes: Sequence[str]
-) -> tuple[Boxed, list[_Fault]]:
-    """The boxes without the faulty ones, and what is wrong with these."""
-    edges = np.array([*size, *size], np.float64)
+def _sound(annotated: Annotated, size: _Size, classes: Sequence[str]) -> tuple[Boxed, list[_Fault]]:
+    """The boxes without faulty and repeated ones, and what is wrong with the faulty."""
+    edges = np.array([*size.pixels, *size.pixels], np.float64)
     pixels = annotated.boxes.reshape(-1, 4) * (edges if annotated.in_shares else 1.0)
     shares = np.clip(pixels, 0, edges) / edges
     faults, is_sound = [], np.ones(len(pixels), bool)
     for at, (box, inside) in enumerate(zip(pixels, shares, strict=True)):
-        problem = _problem(box, inside, size)
+        problem = _problem(box, inside, size.pixels)
         if problem:
             name = classes[annotated.labels[at]]
             corners = ", ".join(f"{value:g}" for value in box.round(2))
             what = f"box {at + 1} ({name}: {corners}) {problem}"
             faults.append(_Fault(annotated.source, what))
             is_sound[at] = False
-    labels = annotated.labels[is_sound]
-    return Boxed(annotated.picture, labels, shares[is_sound], faulty=len(faults)), faults
+    kept = _first_of_each(annotated.labels, shares, np.flatnonzero(is_sound))
+    return (
+        Boxed(
+            annotated.picture,
+            annotated.labels[kept],
+            shares[kept],
+            faulty=len(faults),
+            repeated=int(is_sound.sum()) - len(kept),
+            is_upright=size.is_upright,
+        ),
+        faults,
+    )
+
+
+def _first_of_each(
+    labels: NDArray[np.int64], boxes: NDArray[np.float64], places: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Of `places`, those whose class and corners are not those of one before."""
+    rows = np.column_stack([labels, boxes])[places]
+    _, first = np.unique(rows, axis=0, return_index=True)
+    return places[np.sort(first)]
 
 
 def _problem(

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from edgespiral.core.stages.decoding import rgb
 from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.dataset import DatasetSource
 from edgespiral.data.files.decoded import DecodedPictures
@@ -224,6 +225,5 @@ def draft_size(size: tuple[int, int]) -> tuple[int, int]:
 def _opened(boxed: Boxed, size: tuple[int, int]) -> Image.Image:
     """The picture in RGB, half as large again as `size` or larger where it is so itself."""
     with Image.open(boxed.picture) as image:
-        # A JPEG is decoded several times as fast at a half or less of its size.
-        image.draft("RGB", draft_size(size))
-        return image.convert("RGB")
+        picture: Image.Image = rgb(image, draft_size(size), upright=boxed.is_upright)
+        return picture

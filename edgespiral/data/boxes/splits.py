@@ -69,6 +69,11 @@ def box_splits(
             ScaledPicture(options.size, "cubic", mean, std),
             tuple(boxed_picture.picture for boxed_picture in read[VALIDATION]),
             draft=draft_size(options.size),
+            as_stored=frozenset(
+                boxed_picture.picture
+                for boxed_picture in read[VALIDATION]
+                if not boxed_picture.is_upright
+            ),
         ),
     )
 
@@ -129,9 +134,11 @@ def _notes(parts: Mapping[str, Sequence[Boxed]], classes: Sequence[str]) -> list
         labels = np.concatenate([boxed_picture.labels for boxed_picture in pictures])
         without = sum(not len(boxed_picture.labels) for boxed_picture in pictures)
         faulty = sum(boxed_picture.faulty for boxed_picture in pictures)
+        repeated = sum(boxed_picture.repeated for boxed_picture in pictures)
         note = f"{part}: {len(pictures)} pictures, {len(labels)} objects"
         note += f", {without} pictures without any" if without else ""
-        notes.append(note + (f", {faulty} faulty boxes left out" if faulty else ""))
+        note += f", {faulty} faulty boxes left out" if faulty else ""
+        notes.append(note + (f", {repeated} repeated boxes left out" if repeated else ""))
         absent = [name for at, name in enumerate(classes) if at not in labels]
         if absent:
             notes.append(f"{part}: no object of {first_few(absent)}, which does not count there")

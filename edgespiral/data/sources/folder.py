@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,10 @@ from torchvision.transforms import v2
 
 from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError, first_few
+<<<<<<< HEAD
+=======
+from edgespiral.core.stages.decoding import rgb
+>>>>>>> fix-f
 from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.argument import Argument
@@ -28,12 +33,14 @@ from edgespiral.data.images import MOST_SIDE, check_images, small_pictures
 from edgespiral.data.sources.base import FileSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
     from torch import Tensor
 
 DEFAULT_SIZE = 224
+# What viewers of folders leave in them.
+OF_VIEWERS = ("Thumbs.db", "desktop.ini")
 MAX_WORKERS = 8
 # Of a picture's area, what a random view shows at least.
 LEAST_AREA = 0.35
@@ -67,7 +74,8 @@ def load_folder(argument: str) -> DataSplits:
     )
     check_images(Path(name) for part in (train, validation, test) for name in part.names)
     files = [] if "size" in spec.options else list(map(Path, train.names))
-    notes = tuple(small_pictures(files, (size, size), square=True))
+    folders = {folder for part in parts for folder in part.folders}
+    notes = (*small_pictures(files, (size, size), square=True), *_left_out(folders))
     return DataSplits(
         name=f"folder:{root}",
         train=train.source(size, is_kept=True),
@@ -127,10 +135,8 @@ class FolderImages(Dataset[tuple["Tensor", int]]):
 
     def _decode(self, index: int) -> NDArray[np.uint8]:
         with Image.open(self._files[index]) as image:
-            if self._how.draft is not None:
-                # A JPEG is decoded several times as fast at a half or less of its size.
-                image.draft("RGB", (self._how.draft, self._how.draft))
-            return np.array(self._how.once(image.convert("RGB")))
+            side = self._how.draft
+            return np.array(self._how.once(rgb(image, None if side is None else (side, side))))
 
 
 class _Part:
@@ -164,6 +170,11 @@ class _Part:
         """The files of its images."""
         return [self._files[index] for index in self._chosen]
 
+    @property
+    def folders(self) -> list[Path]:
+        """Those of its classes."""
+        return [self._root / name for name in self.classes]
+
     def split(self, fraction: float) -> tuple[_Part, _Part]:
         """(the rest, about `fraction` of the images, at least one of each class)."""
         labels = self._all_labels[self._chosen]
@@ -174,7 +185,11 @@ class _Part:
 
 def _images(root: Path) -> ImageFolder:
     try:
+<<<<<<< HEAD
         images = ImageFolder(root)
+=======
+        return ImageFolder(root, is_valid_file=_is_picture)
+>>>>>>> fix-f
     except (FileNotFoundError, NotADirectoryError) as error:
         reason = "no such folder" if not root.is_dir() else "no images in one subfolder a class"
         raise DataError(reason, where=str(root)) from error
@@ -187,6 +202,26 @@ def _images(root: Path) -> ImageFolder:
             hint = "put one subfolder a class below it; parts are called train, val and test"
             raise DataError(what, where=str(root / name), hint=hint)
     return images
+
+
+def _is_picture(file: str) -> bool:
+    return Path(file).suffix.lower() in PICTURE_FORMS
+
+
+def _left_out(folders: Iterable[Path]) -> list[str]:
+    """A line where classes' folders have files that are not read; else nothing."""
+    files = [
+        name
+        for folder in folders
+        for _, _, names in os.walk(folder, followlinks=True)
+        for name in names
+        if not (_is_picture(name) or name.startswith(".") or name in OF_VIEWERS)
+    ]
+    if not files:
+        return []
+    forms = sorted({Path(name).suffix.lower() or name for name in files})
+    are = "1 file is" if len(files) == 1 else f"{len(files)} files are"
+    return [f"{are} left out, being of no form of pictures that is read: {first_few(forms)}"]
 
 
 def _edge(size: int) -> int:

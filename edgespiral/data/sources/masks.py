@@ -13,9 +13,11 @@ from torch.utils.data import Dataset
 
 from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError, first_few
+from edgespiral.core.stages.decoding import rgb, upright_size
 from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.core.system.files import read_text
 from edgespiral.core.system.process_state import usable_cores
+from edgespiral.core.text import described
 from edgespiral.core.user_code import user_code
 from edgespiral.data.argument import Argument
 from edgespiral.data.boxes.files import pictures_in
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
 IMAGES, MASKS, CLASSES = "images", "masks", "classes.txt"
 IGNORED = 255
 DEFAULT_SIZE = 128
+INDEXED = ("P", "L", "I", "I;16")
+GREY_OR_COLOURS = ("LA", "RGB", "RGBA")
 
 
 @dataclass(frozen=True)
@@ -82,9 +86,11 @@ class MaskedImages(Dataset[tuple["Tensor", "Tensor"]]):
         """Three bytes a pixel of the image, and the four of its class."""
         pair, size = self._pairs[index], (self._size, self._size)
         with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
-            pixels = np.asarray(image.convert("RGB").resize(size))
+            turned: Image.Image = rgb(image, upright=_is_upright(image, mask))
+            pixels = np.asarray(turned.resize(size))
             # No class is between two others.
-            classes = np.array(_classes_of(mask).resize(size, Image.Resampling.NEAREST), np.int32)
+            indices = _classes_of(mask, pair.mask)
+            classes = np.array(indices.resize(size, Image.Resampling.NEAREST), np.int32)
         return np.concatenate([pixels, classes[..., None].view(np.uint8)], axis=-1)
 
 
@@ -97,8 +103,8 @@ def load_masks(argument: str) -> DataSplits:
     `classes.txt` has a class's name a line.
 
     Raises:
-        DataError: no such folder, no images, one without its mask or with one of another size,
-            or no names of classes.
+        DataError: no such folder, no images, one without its mask or with one of another size or
+            in colours, no names of classes, or training pixels are of one class alone.
     """
     spec = Argument("masks", argument, ["size"])
     root, size = (
@@ -110,9 +116,11 @@ def load_masks(argument: str) -> DataSplits:
     parts = zip(PARTS, (train, validation, test), strict=True)
     require_apart({name: [pair.image for pair in part] for name, part in parts}, f"masks:{root}")
     pairs = [*train, *validation, *test]
-    check_images(path for pair in pairs for path in (pair.image, pair.mask))
+    check_images(pair.image for pair in pairs)
+    check_images((pair.mask for pair in pairs), are_shown=False)
     with ThreadPoolExecutor() as threads:
-        list(threads.map(_require_same_size, pairs))
+        upright = list(threads.map(_require_sound, pairs))
+    _require_two_classes(train, f"masks:{root}")
     files = [] if "size" in spec.options else [pair.image for pair in train]
     return DataSplits(
         name=f"masks:{root}",
@@ -129,23 +137,83 @@ def load_masks(argument: str) -> DataSplits:
             "picture",
             ScaledPicture((size, size), "cubic", MEAN, STD),
             tuple(pair.image for pair in validation),
+            as_stored=frozenset(
+                pair.image for pair, turns in zip(pairs, upright, strict=True) if not turns
+            ),
         ),
     )
 
 
-def _classes_of(mask: Image.Image) -> Image.Image:
-    """A mask whose pixels are indices: of a palette, or grey values."""
-    return mask if mask.mode in ("P", "L", "I", "I;16") else mask.convert("L")
+def _classes_of(mask: Image.Image, file: Path) -> Image.Image:
+    """A mask whose pixels are indices: of a palette, or grey values.
+
+    Raises:
+        DataError: it has colours.
+    """
+    if mask.mode == "1":
+        return Image.fromarray(np.asarray(mask).astype(np.uint8))
+    if mask.mode == "I;16B":
+        return Image.fromarray(np.asarray(mask).astype(np.int32))
+    if mask.mode in INDEXED:
+        return mask
+    # Greys are often stored as colours.
+    colours = np.asarray(mask.convert("RGB"))
+    if mask.mode not in GREY_OR_COLOURS or (colours != colours[..., :1]).any():
+        raise DataError(
+            f"is in colours ({mask.mode})",
+            where=str(file),
+            hint="a mask's pixels are classes: grey values, or indices of a palette",
+        )
+    return Image.fromarray(np.ascontiguousarray(colours[..., 0]))
 
 
-def _require_same_size(pair: Pair) -> None:
+def _is_upright(image: Image.Image, mask: Image.Image) -> bool:
+    """Whether a mask is on the image as viewers show it, as it is unless its size says else."""
+    return mask.size == upright_size(image)
+
+
+def _require_sound(pair: Pair) -> bool:
+    """Look at what the sizes of a pair tell, and at kinds of masks that may have colours.
+
+    Returns:
+        Whether the mask is on the image as viewers show it.
+    """
     with Image.open(pair.image) as image, Image.open(pair.mask) as mask:
-        if image.size != mask.size:
+        if mask.size not in (image.size, upright_size(image)):
             raise DataError(
                 f"is {mask.size[0]} x {mask.size[1]} pixels, its image "
                 f"{image.size[0]} x {image.size[1]}",
                 where=str(pair.mask),
             )
+        is_upright = _is_upright(image, mask)
+        if mask.mode not in ("1", "I;16B", *INDEXED):
+            _read(mask, pair.mask)
+    return is_upright
+
+
+def _read(mask: Image.Image, file: Path) -> NDArray[np.int64]:
+    try:
+        return np.asarray(_classes_of(mask, file), np.int64)
+    except DataError:
+        raise
+    except Exception as error:  # whatever damaged bytes make a decoder raise
+        raise DataError(f"cannot be decoded: {described(error)}", where=str(file)) from error
+
+
+def _require_two_classes(train: Sequence[Pair], name: str) -> None:
+    """Look at masks of the training part until two classes are met."""
+    seen: set[int] = set()
+    for pair in train:
+        with Image.open(pair.mask) as mask:
+            seen |= {*np.unique(_read(mask, pair.mask)).tolist()} - {IGNORED}
+        if len(seen) > 1:
+            return
+    what = f"class {min(seen)} alone" if seen else "no class"
+    raise DataError(
+        f"the training masks have {what}; pixels of {IGNORED} do not count",
+        where=name,
+        hint="write classes as 0, 1, 2, ..., not as black and white",
+    )
 
 
 def _source(pairs: Sequence[Pair], size: int, *, is_kept: bool = False) -> DatasetSource:

@@ -32,7 +32,8 @@ class Loaded:
 
         self.index, self.load_ms = index, LOAD_MS
         content = Path(request["models"][index]).read_bytes()
-        self.run = lambda: decoded(content, request["kind"], request["draft"])
+        how = (request["kind"], request["draft"], request["upright"])
+        self.run = lambda: decoded(content, *how)
 
 
 def main(request: Json) -> Json:

@@ -23,7 +23,7 @@ class Decoding(AgentRuntime):
     """Decodes files of one kind, by one thread, in the device's Python.
 
     Args:
-        frame: of which `kind` and `draft` say how.
+        frame: of which `kind`, `draft` and `is_upright` say how.
         affinity: cores that the process is kept to, as a profile has them.
         system_root: the folder that holds the device's `sys` and `proc`.
     """
@@ -37,6 +37,7 @@ class Decoding(AgentRuntime):
             "system_root": system_root,
             "kind": frame.kind,
             "draft": frame.draft,
+            "upright": frame.is_upright,
         }
         super().__init__("decoding", settings, DECODE_AGENT)
 

@@ -208,3 +208,78 @@ def test_an_image_that_is_damaged_meanwhile_is_named(tmp_path):
     ) as caught:
         next(splits.train.epoch(batch_size=4, seed=0))
     assert is_printable(str(caught.value))
+
+
+def shown(folder):
+    """The first picture of the test part in levels from 0 to 255, (3, H, W)."""
+    splits = data.load(f"folder:{folder}?size=8")
+    inputs, _ = everything(splits.test)
+    how = splits.normalisation
+    mean, std = (torch.tensor(values).reshape(3, 1, 1) for values in (how.mean, how.std))
+    return (inputs[0] * std + mean) * 255
+
+
+def of_one_picture(folder, save):
+    for part in ("train", "val", "test"):
+        for name in ("cat", "dog"):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(2):
+                save(folder / part / name, index)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_values_of_16_bits_are_scaled_not_clipped(tmp_path, ending):
+    def save(folder, index):
+        pixels = np.full((20, 20), 100 * 256 + ord(folder.name[0]) + index, np.uint16)
+        pixels[0, 0] = ord(folder.parent.name[0])
+        Image.fromarray(pixels).save(folder / f"{index}.{ending}")
+
+    of_one_picture(tmp_path, save)
+    assert shown(tmp_path)[:, 4:].round().unique().tolist() == [100]
+
+
+def test_values_of_no_known_range_are_refused_by_their_file(tmp_path):
+    fill(tmp_path)
+    Image.fromarray(np.full((20, 20), 1e6, np.float32)).save(tmp_path / "cat" / "x.tif")
+    with pytest.raises(DataError, match=r"cat/x\.tif: has values of kind F, not of 8 or 16 bits"):
+        data.load(f"folder:{tmp_path}")
+
+
+def test_what_is_transparent_is_white(tmp_path):
+    def save(folder, index):
+        pixels = np.zeros((20, 20, 4), np.uint8)
+        # Black strokes on no ground, in another place of each part.
+        pixels[0, index, 3] = ord(folder.parent.name[1]) + ord(folder.name[0])
+        Image.fromarray(pixels).save(folder / f"{index}.png")
+
+    of_one_picture(tmp_path, save)
+    assert shown(tmp_path)[:, 4:].round().unique().tolist() == [255]
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+def test_pictures_are_shown_as_viewers_turn_them(tmp_path, ending):
+    def save(folder, index):
+        pixels = np.full((64, 64), 9, np.uint8)
+        pixels[:32] = 200 + 9 * index + ord(folder.parent.name[1]) // 10 + (folder.name == "cat")
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        stored = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90)
+        stored.convert("RGB").save(folder / f"{index}.{ending}", exif=exif)
+
+    of_one_picture(tmp_path, save)
+    picture = shown(tmp_path)
+    assert float(picture[:, :3].min()) > 150
+    assert float(picture[:, 5:].max()) < 50
+
+
+def test_gifs_are_read_and_what_is_left_out_is_told(tmp_path):
+    fill(tmp_path)
+    Image.fromarray(np.full((20, 20), 77, np.uint8)).save(tmp_path / "dog" / "x.gif")
+    whole = data.load(f"folder:{tmp_path}?size=8")
+    assert sum(len(part) for part in (whole.train, whole.validation, whole.test)) == 41
+    assert whole.notes == ()
+    for name in ("a.heic", "b.HEIC", "c.txt", ".hidden"):
+        (tmp_path / "cat" / name).write_text("no picture")
+    [note] = data.load(f"folder:{tmp_path}?size=8").notes
+    assert note.startswith("3 files are left out")
+    assert note.endswith(": .heic, .txt")

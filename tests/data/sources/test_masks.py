@@ -84,11 +84,13 @@ def test_a_mask_of_another_size_than_its_image_is_told_by_its_file(root):
 def test_masks_of_training_are_read_once_and_the_others_each_time(root):
     (root / "classes.txt").write_text("\n".join(map(str, range(300))))
     # A class above 255 needs more than a byte.
+    mask = np.full((16, 16), 290, np.uint16)
+    mask[:2] = 3
     for file in (root / "masks").iterdir():
-        Image.fromarray(np.full((16, 16), 290, np.uint16)).save(file)
+        Image.fromarray(mask).save(file)
     splits = data.load(f"masks:{root}?size=8")
     before = [masks for _, masks in splits.train.epoch(batch_size=15)]
-    assert before[0].unique().tolist() == [290]
+    assert before[0].unique().tolist() == [3, 290]
     list(splits.test.epoch(batch_size=3))
     for file in (root / "masks").iterdir():
         Image.fromarray(np.full((16, 16), 7, np.uint8)).save(file)
@@ -112,3 +114,52 @@ def test_a_class_that_has_no_name_is_told_with_its_file(root):
 def test_wrong_options_are_refused(root, query, error):
     with pytest.raises(error):
         data.load(f"masks:{root}?{query}")
+
+
+def with_masks(root, *, mode="L", values=(0, 1)):
+    """Every mask in a mode, the upper half of one value and the lower of another."""
+    mask = np.full((16, 16), values[0], np.uint8)
+    mask[8:] = values[1]
+    for file in (root / "masks").iterdir():
+        Image.fromarray(mask).convert(mode, dither=Image.Dither.NONE).save(file)
+
+
+@pytest.mark.parametrize(("mode", "values"), [("1", (0, 255)), ("RGB", (0, 1))])
+def test_masks_of_one_bit_and_greys_stored_as_colours_are_classes(root, mode, values):
+    with_masks(root, mode=mode, values=values)
+    _, masks = next(iter(data.load(f"masks:{root}?size=8").train.epoch(batch_size=15)))
+    assert masks[0, :4].unique().tolist() == [0]
+    assert masks[0, 4:].unique().tolist() == [1]
+
+
+def test_masks_that_show_colours_or_one_class_alone_are_refused(root):
+    with_masks(root, values=(0, 255))
+    words = "training masks have class 0 alone; pixels of 255 do not count"
+    with pytest.raises(DataError, match=words):
+        data.load(f"masks:{root}?size=8")
+    with_masks(root)
+    pixels = np.zeros((16, 16, 3), np.uint8)
+    pixels[:8, :, 0] = 128
+    Image.fromarray(pixels).save(root / "masks" / "19.png")
+    with pytest.raises(DataError, match=r"masks/19\.png: is in colours \(RGB\); a mask's pixels"):
+        data.load(f"masks:{root}?size=8")
+
+
+@pytest.mark.parametrize("drawn_on", ["shown", "stored"])
+def test_an_image_is_turned_as_its_mask_is(root, drawn_on):
+    """A red upper half, stored on its side; the mask has class 1 where it is red."""
+    pixels, mask = np.zeros((24, 12, 3), np.uint8), np.zeros((24, 12), np.uint8)
+    pixels[:12, :, 0], mask[:12] = 255, 1
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for file in (root / "images").iterdir():
+        Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_90).save(file, exif=exif)
+        drawn = Image.fromarray(mask)
+        stored = drawn.transpose(Image.Transpose.ROTATE_90)
+        (drawn if drawn_on == "shown" else stored).save(root / "masks" / f"{file.stem}.png")
+    splits = data.load(f"masks:{root}?size=8")
+    inputs, masks = next(iter(splits.train.epoch(batch_size=15)))
+    is_red = inputs[:, 0] > 0
+    assert (is_red == masks.bool()).float().mean() > 0.9
+    size = (24, 12) if drawn_on == "shown" else (12, 24)
+    assert splits.frames.decoded().shape[:2] == size

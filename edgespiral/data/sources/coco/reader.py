@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgespiral.core.errors import DataError
+from edgespiral.core.errors import DataError, first_few
 from edgespiral.core.system.files import is_file
 from edgespiral.data.boxes.annotated import Annotated
 from edgespiral.data.boxes.options import parsed
@@ -16,11 +16,13 @@ from edgespiral.data.boxes.splits import NAMES, TRAIN, box_splits, by_part
 from edgespiral.data.sources.coco.content import content_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from edgespiral.core.batches import DataSplits
     from edgespiral.data.sources.coco.content import AnnotatedObject, Content, Picture
+
+OTHER_TASKS = re.compile("keypoints|captions")
 
 
 @dataclass(frozen=True)
@@ -57,20 +59,21 @@ def _splits(root: Path) -> dict[str, _Split]:
     """The files of annotations by part."""
     folders = by_part([folder.name for folder in root.iterdir() if folder.is_dir()])
     beside = {
-        part: _Split(name, files[0])
+        part: _Split(name, _one_of(files, part))
         for part, name in folders.items()
-        if (files := sorted((root / name).glob("*.json")))
+        if (files := _of_boxes(root / name))
     }
     if TRAIN in beside:
         return beside
-    files = [*sorted((root / "annotations").glob("*.json")), *sorted(root.glob("*.json"))]
-    by_name = {
-        part: _Split(matched[0], file)
+    files = [*_of_boxes(root / "annotations"), *_of_boxes(root)]
+    matched = {
+        part: {file: match[0] for file in files if (match := _name_of(usual).search(file.stem))}
         for part, usual in NAMES.items()
-        for file in files
-        if "keypoints" not in file.stem
-        and "captions" not in file.stem
-        and (matched := re.search(rf"(?:{'|'.join(reversed(usual))})\d*", file.stem))
+    }
+    by_name = {
+        part: _Split(names[file], file)
+        for part, names in matched.items()
+        if names and (file := _one_of(list(names), part))
     }
     if TRAIN in by_name:
         return by_name
@@ -78,6 +81,30 @@ def _splits(root: Path) -> dict[str, _Split]:
         what = "no annotations (*.json)" if not files else "several *.json, none of them of train"
         raise DataError(what, where=str(root))
     return {TRAIN: _Split("", files[0])}
+
+
+def _of_boxes(folder: Path) -> list[Path]:
+    """The folder's files of annotations, but those that COCO has of other tasks."""
+    files = sorted(folder.glob("*.json"))
+    return [file for file in files if not OTHER_TASKS.search(file.stem)]
+
+
+def _name_of(usual: Sequence[str]) -> re.Pattern[str]:
+    return re.compile(rf"(?:{'|'.join(reversed(usual))})\d*")
+
+
+def _one_of(files: Sequence[Path], part: str) -> Path:
+    """The only file of a part, or the only one that is of objects."""
+    of_objects = [file for file in files if file.stem.startswith("instances")]
+    chosen = of_objects if len(of_objects) == 1 else files
+    if len(chosen) > 1:
+        names = first_few([file.name for file in files])
+        raise DataError(
+            f"several files have annotations of {part}: {names}",
+            where=str(files[0].parent),
+            hint="leave one of them, or call it instances_*.json",
+        )
+    return chosen[0]
 
 
 def _categories(contents: Mapping[str, Content], splits: Mapping[str, _Split]) -> dict[int, str]:

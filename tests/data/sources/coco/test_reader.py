@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from edgespiral import data
 from edgespiral.core.errors import DataError
@@ -102,3 +104,45 @@ def test_several_files_of_no_split_are_refused(tmp_path):
     (tmp_path / "b.json").unlink()
     with pytest.raises(DataError, match="no annotations"):
         data.load(f"coco:{tmp_path}")
+
+
+def test_several_files_of_a_part_are_refused_but_beside_those_of_instances(root):
+    folder = root / "annotations"
+    (folder / "panoptic_train2017.json").write_text("{}")
+    assert sizes(data.load(f"coco:{root}")) == [5, 2, 3]
+    (folder / "instances_train2017_old.json").write_text("{}")
+    with pytest.raises(DataError, match=r"several files have annotations of train: instances_tra"):
+        data.load(f"coco:{root}")
+
+
+def test_several_files_in_the_folder_of_a_part_are_refused(root):
+    (root / "train2017").rename(root / "train")
+    for name in ("a.json", "b.json"):
+        (root / "train" / name).write_text(document(PARTS["train"]))
+    with pytest.raises(DataError, match=r"several files have annotations of train: a\.json, b"):
+        data.load(f"coco:{root}")
+
+
+@pytest.mark.parametrize("told", ["shown", "stored"])
+def test_a_picture_is_turned_where_its_annotations_say_that_size(root, told):
+    """Boxes that are told on one of the two: red is what is in them."""
+    for part, names in PARTS.items():
+        boxes = ((4, 5, 10, 10),)
+        whole = json.loads(document(names, boxes=boxes))
+        for at, name in enumerate(names):
+            pixels = np.zeros((20, 40, 3), np.uint8)
+            pixels[5:15, 4:14, 0] = 255
+            pixels[0, 0] = [ord(name), at, 9]
+            picture, exif = Image.fromarray(pixels), Image.Exif()
+            exif[0x0112] = 6
+            if told == "shown":
+                picture = picture.transpose(Image.Transpose.ROTATE_90)
+            picture.save(root / f"{part}2017" / f"{name}.png", exif=exif)
+        (root / "annotations" / f"instances_{part}2017.json").write_text(json.dumps(whole))
+    found = data.load(f"coco:{root}?size=80x40")
+    inputs, targets = next(iter(found.test.epoch(batch_size=3)))
+    _, *corners = targets[0, 0].tolist()
+    assert corners == [8, 10, 28, 30]
+    rows, columns = np.nonzero(inputs[0, 0].numpy() > 0)
+    assert [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] == corners
+    assert found.frames.decoded().shape == (20, 40, 3)

@@ -1,4 +1,6 @@
+import numpy as np
 import pytest
+from PIL import Image
 
 from edgespiral import data
 from edgespiral.core.errors import DataError
@@ -120,3 +122,31 @@ def test_a_list_in_the_place_of_a_folder_is_told(root):
     (root / "data.yaml").write_text(YAML.replace("images/train", "[images/train]"))
     with pytest.raises(DataError, match=r"data\.yaml: train: is a list, not the name of a folder"):
         data.load(f"yolo:{root}")
+
+
+def test_boxes_lie_on_the_picture_as_viewers_show_it(root):
+    """Pictures of 40 x 20 stored on their side, with the dog red."""
+    for file in root.glob("images/*/*.png"):
+        pixels = np.zeros((20, 40, 3), np.uint8)
+        pixels[5:15, 4:14, 0] = 255
+        exif = Image.Exif()
+        exif[0x0112] = 8
+        pixels[0, 0] = [sum(file.name.encode()) % 256, len(file.name), 9]
+        stored = Image.fromarray(pixels).transpose(Image.Transpose.ROTATE_270)
+        stored.save(file, exif=exif)
+    found = data.load(f"yolo:{root}?size=80x40")
+    inputs, targets = next(iter(found.test.epoch(batch_size=3)))
+    _, *corners = targets[1, 0].tolist()
+    assert corners == [8, 10, 28, 30]
+    rows, columns = np.nonzero(inputs[1, 0].numpy() > 0)
+    assert [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1] == corners
+    assert found.frames.decoded().shape == (20, 40, 3)
+
+
+def test_an_object_that_is_there_twice_counts_once(root):
+    file = root / "labels" / "test" / "test1.txt"
+    file.write_text("1 0.225 0.5 0.25 0.5\n0 0.225 0.5 0.25 0.5\n" + file.read_text())
+    found = data.load(f"yolo:{root}?size=80x60")
+    _, targets = next(iter(found.test.epoch(batch_size=3)))
+    assert targets[1, :, 0].tolist() == [1, 0]
+    assert any(note.endswith(", 1 repeated boxes left out") for note in found.notes)
