@@ -15,10 +15,7 @@ from torchvision.transforms import v2
 
 from edgespiral.core.batches import DataSplits, Normalisation
 from edgespiral.core.errors import DataError, first_few
-<<<<<<< HEAD
-=======
 from edgespiral.core.stages.decoding import rgb
->>>>>>> fix-f
 from edgespiral.core.stages.frames import Frames, ScaledPicture
 from edgespiral.core.system.process_state import usable_cores
 from edgespiral.data.argument import Argument
@@ -185,11 +182,7 @@ class _Part:
 
 def _images(root: Path) -> ImageFolder:
     try:
-<<<<<<< HEAD
-        images = ImageFolder(root)
-=======
-        return ImageFolder(root, is_valid_file=_is_picture)
->>>>>>> fix-f
+        images = ImageFolder(root, is_valid_file=_is_picture)
     except (FileNotFoundError, NotADirectoryError) as error:
         reason = "no such folder" if not root.is_dir() else "no images in one subfolder a class"
         raise DataError(reason, where=str(root)) from error
