@@ -44,11 +44,18 @@ def export(
     from edgespiral.export.recipe import load_recipe
 
     int8_recipe = load_recipe(recipe)
-    options.require_not_read(out, (model, data, weights, recipe))
+    reads = (model, data, weights, recipe)
+    options.require_not_read(out, reads)
     from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.data.guard import watched
-    from edgespiral.export.precision import ExportRequest, export_as
+    from edgespiral.export.precision import (
+        ExportRequest,
+        export_as,
+        float_twin,
+        owning_twin,
+        record_path,
+    )
     from edgespiral.measure.model_files import precision_of
     from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -58,6 +65,9 @@ def export(
     aim, splits = tasks.load(task).fitted(load(data))
     splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
+    beside = [out.with_name(f"{out.stem}.{part}.onnx") for part in aim.part_names]
+    for file in (*beside, *((float_twin(out), record_path(out)) if precision != "fp32" else ())):
+        options.require_not_read(file, reads)
     network, aim = aim.prepared(unwrapped(_model(model, weights, splits)), splits)
     module, lines = folded(one_output(network, splits, aim.main_output))
     for line in lines:
@@ -66,7 +76,8 @@ def export(
     request = ExportRequest(
         precision=precision, recipe=int8_recipe, form=runtime, samples=samples, task=aim
     )
-    done = export_as(module, out, splits, request)
+    with owning_twin(out, precision):
+        done = export_as(module, out, splits, request)
     tell(f"{out}: {precision_of(out)}, {formats.parity(done.parity)}")
     if done.quantisation:
         for layer, reason in sorted(done.quantisation.kept_float.items()):
