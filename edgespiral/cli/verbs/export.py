@@ -13,6 +13,8 @@ from edgespiral.core.errors import UsageError
 from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
@@ -49,13 +51,7 @@ def export(
     from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.data.guard import watched
-    from edgespiral.export.precision import (
-        ExportRequest,
-        export_as,
-        float_twin,
-        owning_twin,
-        record_path,
-    )
+    from edgespiral.export.precision import ExportRequest, export_as, owning_twin
     from edgespiral.measure.model_files import precision_of
     from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -65,8 +61,7 @@ def export(
     aim, splits = tasks.load(task).fitted(load(data))
     splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
-    beside = [out.with_name(f"{out.stem}.{part}.onnx") for part in aim.part_names]
-    for file in (*beside, *((float_twin(out), record_path(out)) if precision != "fp32" else ())):
+    for file in _beside(out, precision, aim.part_names):
         options.require_not_read(file, reads)
     network, aim = aim.prepared(unwrapped(_model(model, weights, splits)), splits)
     module, lines = folded(one_output(network, splits, aim.main_output))
@@ -82,6 +77,14 @@ def export(
     if done.quantisation:
         for layer, reason in sorted(done.quantisation.kept_float.items()):
             tell(f"in float: {layer} ({reason})")
+
+
+def _beside(out: Path, precision: str, part_names: Sequence[str]) -> list[Path]:
+    """What is written beside the file that is named."""
+    from edgespiral.export.precision import float_twin, record_path
+
+    parts = [out.with_name(f"{out.stem}.{part}.onnx") for part in part_names]
+    return parts if precision == "fp32" else [*parts, float_twin(out), record_path(out)]
 
 
 def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:
