@@ -293,7 +293,7 @@ def export_model(
     from edgespiral.data import load
     from edgespiral.data.guard import watched
     from edgespiral.data.user import splits_of
-    from edgespiral.export.precision import ExportRequest, export_as
+    from edgespiral.export.precision import ExportRequest, export_as, owning_twin
     from edgespiral.export.recipe import load_recipe
     from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -309,7 +309,8 @@ def export_model(
     check_answers(plain, splits, aim.check_outputs)
     samples = len(splits.validation)
     request = ExportRequest(precision, recipe=load_recipe(recipe), samples=samples, task=aim)
-    return export_as(plain, Path(path), splits, request).parity
+    with owning_twin(Path(path), precision):
+        return export_as(plain, Path(path), splits, request).parity
 
 
 def load_model(folder: str | Path) -> nn.Module:

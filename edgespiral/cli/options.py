@@ -187,7 +187,7 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
 
 
 def require_not_read(out: Path, inputs: Iterable[str | Path | None], where: str = "--out") -> None:
-    """Refuse to write to a file that the same command reads.
+    """Refuse to write to a file that the same command reads, or to one in a folder that it does.
 
     Args:
         inputs: as they were given: paths, and names that may be those of `file.py:function` or of
@@ -197,9 +197,15 @@ def require_not_read(out: Path, inputs: Iterable[str | Path | None], where: str 
         UsageError: it is one of them.
     """
     for path in inputs:
-        text = str(path)
-        for name in (text, *text.split(":")) if path is not None else ():
+        text = "" if path is None else str(path)
+        for name in filter(None, (text, *text.split(":"))):
             with suppress(OSError, ValueError):
-                if Path(name).is_file() and Path(name).samefile(out):
+                if _holds(Path(name), out):
                     what = f"{out} is what the command reads"
                     raise UsageError(what, where=where, hint="name another file")
+
+
+def _holds(read: Path, out: Path) -> bool:
+    if read.is_dir():
+        return out.exists() and out.resolve().is_relative_to(read.resolve())
+    return read.is_file() and read.samefile(out)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from onnx import TensorProto
+
 from edgespiral.core.batches import first_inputs
-from edgespiral.core.errors import UsageError
+from edgespiral.core.errors import EdgeSpiralError, UsageError
 from edgespiral.core.nested import joined
-from edgespiral.core.system.files import is_file, make_folder, parse_json, read_bytes, write_text
+from edgespiral.core.system.files import (
+    is_file,
+    make_folder,
+    parse_json,
+    read_bytes,
+    sha256_file,
+    write_text,
+)
 from edgespiral.data.stratified import parts_of
 from edgespiral.export.fp16 import write_fp16
+from edgespiral.export.graph import load_graph
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
@@ -153,13 +163,54 @@ def require_record_place(path: Path) -> None:
         )
 
 
+@contextmanager
+def owning_twin(path: Path, precision: Precision) -> Iterator[None]:
+    """Have the name of a float twin for what is exported to `path`, and none left where it fails.
+
+    Raises:
+        UsageError: a file has this name that no earlier export to `path` has left.
+    """
+    if precision == "fp32":
+        yield
+        return
+    twin = float_twin(path)
+    if os.path.lexists(twin) and not _is_twin(twin, path):
+        raise UsageError(
+            f"the float file of {path.name} would be written there, and something else has this "
+            "name",
+            where=str(twin),
+            hint="move it away, or name another .onnx file",
+        )
+    with leaving_none(twin):
+        yield
+
+
+def _is_twin(twin: Path, path: Path) -> bool:
+    """Whether what lies at `path` was made of `twin`."""
+    if not (is_file(twin) and is_file(path)):
+        return False
+    record = _record(path)
+    if record is not None:
+        return record.get("source_sha256") == sha256_file(twin)
+    with suppress(EdgeSpiralError):
+        kinds = {tensor.data_type for tensor in load_graph(path).graph.initializer}
+        return TensorProto.FLOAT16 in kinds
+    return False
+
+
 def _has_record(path: Path) -> bool:
     """Whether what lies in the record's place is one, of whatever version."""
+    return _record(path) is not None
+
+
+def _record(path: Path) -> dict[str, object] | None:
     try:
         record = parse_json(read_bytes(record_path(path)))
     except (OSError, ValueError):
-        return False
-    return isinstance(record, dict) and {"precision", "recipe_sha256", "layers"} <= record.keys()
+        return None
+    if isinstance(record, dict) and {"precision", "recipe_sha256", "layers"} <= record.keys():
+        return record
+    return None
 
 
 def write_checked(

@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
@@ -92,6 +93,18 @@ def model_files(path: Path) -> dict[str, Path]:
             what = f"its weights end at byte {least_bytes} of {name}, which has {held_bytes}"
             raise ModelError(what, where=str(path))
         files[name] = part
+    return files
+
+
+def all_files(path: Path) -> list[Path]:
+    """Every file that belongs to a model: its own, its weights', its parts' and their weights'.
+
+    What cannot be found is left out: it is told of when it is needed.
+    """
+    files = [path]
+    with suppress(ModelError):
+        for own in dict.fromkeys((path, *(timed.path for timed in timed_files(path)))):
+            files += model_files(own).values()
     return files
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,11 @@ from typer.core import TyperGroup
 
 from edgespiral.cli.options import require_not_read
 from edgespiral.cli.terminal import Terminal, command_line, tell, tell_commands, tell_json
-from edgespiral.core.errors import GateCode, UsageError
+from edgespiral.core.errors import GateCode, ModelError, UsageError
 from edgespiral.core.system.temporary import work_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from edgespiral.gate.records import BenchResult, CaseResult
     from edgespiral.gate.reference import Find
@@ -108,10 +109,12 @@ def run(
         raise UsageError("give one of --against and --against-ref", where="--against-ref")
     outputs = _outputs(suite, out, report, github=github, json=json)
     bench = _bench(suite, target)
+    outputs.require_apart(_read_by(bench, target))
     with work_folder() as folder:
         find: Find | None = None
         if against is not None:
             find = from_path(suite, bench.suite, against)
+            outputs.require_apart((against if against.is_file() else None, *_former(bench, find)))
         elif against_ref is not None:
             find = from_ref(suite, against_ref, folder)
         result = _heard(bench, find, github=github)
@@ -135,8 +138,9 @@ def _with_baseline(
         json: AsJson = False,
     ) -> None:
         outputs = _outputs(suite, out, report, github=github, json=json)
-        measured = partial(_heard, github=github)
-        outputs.finish(act(_bench(suite, target), store, name, measured))
+        bench = _bench(suite, target)
+        outputs.require_apart((*_read_by(bench, target), store / f"{name}.json"))
+        outputs.finish(act(bench, store, name, partial(_heard, github=github)))
 
     command.__doc__ = act.__doc__
     return command
@@ -198,6 +202,26 @@ def _bench(suite_path: Path, target: str | None) -> Gate:
     return Gate(suite, suite_path, profile, command=command_line())
 
 
+def _read_by(bench: Gate, target: str | None) -> list[str | Path]:
+    """The target's file, and all files of a suite's models."""
+    from edgespiral.gate.suite import model_file
+    from edgespiral.measure.model_files import all_files
+
+    models = [model_file(bench.path, case) for case in bench.suite.models]
+    return [target or bench.suite.target, *(file for model in models for file in all_files(model))]
+
+
+def _former(bench: Gate, find: Find) -> Iterator[Path]:
+    """All files of the models that a suite's are compared with; what is wrong is told later."""
+    from edgespiral.measure.model_files import all_files
+
+    for case in bench.suite.models:
+        with suppress(ModelError):
+            counterpart = find(case)
+            if counterpart is not None and counterpart.file is not None:
+                yield from all_files(counterpart.file)
+
+
 def _heard(
     bench: Gate, find: Find | None, *, github: bool, for_baseline: bool = False
 ) -> BenchResult:
@@ -222,6 +246,13 @@ class _Outputs:
     reports: dict[Path, str]
     github: bool
     json: bool
+
+    def require_apart(self, inputs: Iterable[str | Path | None]) -> None:
+        """Refuse to write to what is read."""
+        reads = list(inputs)
+        for path, where in ((self.out, "--out"), *((path, "--report") for path in self.reports)):
+            if path is not None:
+                require_not_read(path, reads, where)
 
     def finish(self, result: BenchResult) -> None:
         from edgespiral.gate import outputs
@@ -254,8 +285,6 @@ def _outputs(
 ) -> _Outputs:
     from edgespiral.gate.outputs import parse_reports
 
-    reports = parse_reports(report or ())
-    for path, where in ((out, "--out"), *((path, "--report") for path in reports)):
-        if path is not None:
-            require_not_read(path, (suite,), where)
-    return _Outputs(suite, out, reports, github=github, json=json)
+    outputs = _Outputs(suite, out, parse_reports(report or ()), github=github, json=json)
+    outputs.require_apart((suite,))
+    return outputs

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgespiral.cli.options import Shape, parse_shape
+from edgespiral.cli.options import Shape, parse_shape, require_not_read
 from edgespiral.cli.terminal import Terminal, tell
 from edgespiral.core.errors import UsageError
 
@@ -29,8 +29,14 @@ def build(
 
     from edgespiral.core.system.files import make_folder
     from edgespiral.measure.build import build_engine
-    from edgespiral.measure.engine_files import engine_path
-    from edgespiral.measure.model_files import ENGINES, find_model, is_engine, timed_files
+    from edgespiral.measure.engine_files import engine_path, record_path
+    from edgespiral.measure.model_files import (
+        ENGINES,
+        all_files,
+        find_model,
+        is_engine,
+        timed_files,
+    )
     from edgespiral.measure.profile import load_profile
     from edgespiral.measure.session import Session
 
@@ -47,6 +53,8 @@ def build(
         raise UsageError(
             f"{goal.name} is not an engine's name", where="--out", hint=f"end it in {endings}"
         )
+    for written in (goal, record_path(goal)):
+        require_not_read(written, (*all_files(source), target))
     shapes = dict(map(parse_shape, shape or ()))
     make_folder(goal.parent)
     waiting = Terminal(stderr=True).status(f"building for {escape(target)}")

@@ -14,7 +14,7 @@ from edgespiral.core.errors import DataError, UsageError
 from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console
     from rich.table import Table
@@ -97,7 +97,7 @@ def calibrate(
     from edgespiral.export.int8.calibration import prepare
 
     file = _whole_file(model)
-    path = _checked_out(out or file.with_suffix(".int8.onnx"), file)
+    path = _checked_out(out or _default_out(file), file, (*_files_of(model, file), source, recipe))
     aim, splits = _task_and_data(task_of(model, task), source)
     ranges = cache.expanduser() if cache else user_cache("ranges")
     calibrated = prepare(file, splits, int8_recipe, form=runtime, cache=ranges, task=aim)
@@ -191,21 +191,38 @@ def _whole_file(model: Path) -> Path:
     return file
 
 
-def _checked_out(path: Path, source: Path) -> Path:
-    """The file to write, which is neither the model itself nor its record's.
+def _default_out(file: Path) -> Path:
+    return file.with_suffix(".int8.onnx")
+
+
+def _files_of(model: Path, file: Path) -> list[Path]:
+    """What a model and its run are made of; what was calibrated there before is not of them."""
+    from edgespiral.export.precision import record_path
+    from edgespiral.measure.model_files import all_files
+
+    own = (_default_out(file), record_path(_default_out(file)))
+    others = model.iterdir() if model.is_dir() else ()
+    return [*all_files(file), *(other for other in others if other not in own)]
+
+
+def _checked_out(path: Path, file: Path, reads: Iterable[str | Path]) -> Path:
+    """The file to write, which is nothing that is read, and nor is its record.
 
     Raises:
-        UsageError: it is one of them, or its record's place is taken.
+        UsageError: one of them is, or its record's place is taken.
     """
-    from edgespiral.export.precision import require_record_place
+    from edgespiral.export.precision import record_path, require_record_place
 
-    record = path.with_suffix(".json")
-    if path.resolve() == source.resolve() or path == record or record.resolve() == source.resolve():
+    record = record_path(path)
+    if path.resolve() == file.resolve() or path == record or record.resolve() == file.resolve():
         raise UsageError(
             f"{path} is the model itself, or has its record's name",
             where="--out",
             hint="name another .onnx file",
         )
+    inputs = list(reads)
+    for written in (path, record):
+        options.require_not_read(written, inputs)
     require_record_place(path)
     return path
 

@@ -13,6 +13,8 @@ from edgespiral.core.errors import UsageError
 from edgespiral.tasks import DEFAULT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import nn
 
     from edgespiral.core.batches import DataSplits
@@ -44,11 +46,12 @@ def export(
     from edgespiral.export.recipe import load_recipe
 
     int8_recipe = load_recipe(recipe)
-    options.require_not_read(out, (model, data, weights, recipe))
+    reads = (model, data, weights, recipe)
+    options.require_not_read(out, reads)
     from edgespiral import tasks
     from edgespiral.data import load
     from edgespiral.data.guard import watched
-    from edgespiral.export.precision import ExportRequest, export_as
+    from edgespiral.export.precision import ExportRequest, export_as, owning_twin
     from edgespiral.measure.model_files import precision_of
     from edgespiral.models import one_output
     from edgespiral.models.accept import folded, unwrapped
@@ -58,6 +61,8 @@ def export(
     aim, splits = tasks.load(task).fitted(load(data))
     splits = watched(splits, aim.target_problem)
     aim.check_data(splits)
+    for file in _beside(out, precision, aim.part_names):
+        options.require_not_read(file, reads)
     network, aim = aim.prepared(unwrapped(_model(model, weights, splits)), splits)
     module, lines = folded(one_output(network, splits, aim.main_output))
     for line in lines:
@@ -66,11 +71,20 @@ def export(
     request = ExportRequest(
         precision=precision, recipe=int8_recipe, form=runtime, samples=samples, task=aim
     )
-    done = export_as(module, out, splits, request)
+    with owning_twin(out, precision):
+        done = export_as(module, out, splits, request)
     tell(f"{out}: {precision_of(out)}, {formats.parity(done.parity)}")
     if done.quantisation:
         for layer, reason in sorted(done.quantisation.kept_float.items()):
             tell(f"in float: {layer} ({reason})")
+
+
+def _beside(out: Path, precision: str, part_names: Sequence[str]) -> list[Path]:
+    """What is written beside the file that is named."""
+    from edgespiral.export.precision import float_twin, record_path
+
+    parts = [out.with_name(f"{out.stem}.{part}.onnx") for part in part_names]
+    return parts if precision == "fp32" else [*parts, float_twin(out), record_path(out)]
 
 
 def _model(spec: str, weights: Path | None, splits: DataSplits) -> nn.Module:

@@ -62,8 +62,9 @@ def test_undecided_has_its_own_code(edgespiral: Command, suite: Callable[[str], 
     # No interval is as narrow as this tolerance, and the first look is the last.
     path = suite("tolerance_percent = 1e-9")
     path.write_text(path.read_text().replace("time_limit_s = 2", "time_limit_s = 1e-9"))
-    done = edgespiral("bench", "--against", "tiny.onnx")
-    assert "compared with tiny.onnx" in done.stdout
+    write_tiny_model(path.with_name("old.onnx"))
+    done = edgespiral("bench", "--against", "old.onnx")
+    assert "compared with old.onnx" in done.stdout
     assert (done.returncode == GateCode.UNDECIDED) == (
         "undecided: raise time_limit_s" in done.stdout
     )
@@ -149,6 +150,36 @@ def test_an_error_is_2_whatever_it_is(
     assert done.returncode == GateCode.ERROR
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "read"),
+    [
+        (("--out", "tiny.onnx"), "tiny.onnx"),
+        (("--report", "junit=./tiny.onnx"), "tiny.onnx"),
+        (("save", "main", "--out", "tiny.onnx"), "tiny.onnx"),
+        (("--out", "brief.toml"), "brief.toml"),
+        (("--against", "old.onnx", "--out", "old.onnx"), "old.onnx"),
+        (("--against", "old", "--report", "metrics=old/tiny.onnx"), "old/tiny.onnx"),
+        (("compare", "main", "--store", "old", "--out", "old/main.json"), "old/main.json"),
+    ],
+)
+def test_nothing_that_is_read_is_written_over(
+    edgespiral: Command,
+    suite: Callable[[str], Path],
+    tmp_path: Path,
+    words: tuple[str, ...],
+    read: str,
+) -> None:
+    suite("")
+    (tmp_path / "old").mkdir()
+    for name in ("old.onnx", "old/tiny.onnx", "old/main.json"):
+        (tmp_path / name).write_bytes((tmp_path / "tiny.onnx").read_bytes())
+    before = (tmp_path / read).read_bytes()
+    done = edgespiral("bench", *words)
+    assert done.returncode == GateCode.ERROR
+    assert f"{read} is what the command reads" in done.stderr
+    assert (tmp_path / read).read_bytes() == before
 
 
 @pytest.mark.parametrize("words", [(), ("run",), ("save",), ("compare",)])

@@ -186,6 +186,27 @@ def test_the_model_is_not_written_over(folder, out):
     assert (folder / "model.onnx").read_bytes() == before
 
 
+def test_nothing_that_is_read_is_written_over(folder, tmp_path):
+    onnx.save(
+        onnx.load(folder / "model.onnx"), tmp_path / "net.onnx",
+        save_as_external_data=True, location="net.data", size_threshold=0,
+    )  # fmt: skip
+    for name in ("journal.jsonl", "q.onnx"):
+        (tmp_path / name).write_text(RECIPE)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    (tmp_path / "net.onnx").rename(tmp_path / "model.onnx")
+    for model in ("model.onnx", ""):
+        for out, recipe in (("net.data", folder / "mine.toml"), ("q.onnx", tmp_path / "q.onnx")):
+            words = ("--data", "digits", "--recipe", recipe, "--out", tmp_path / out)
+            refused = run(tmp_path / model, *words).exception
+            assert isinstance(refused, UsageError)
+            assert f"{out} is what the command reads" in str(refused)
+    refused = run(tmp_path, "--data", "digits", "--out", tmp_path / "journal.jsonl").exception
+    assert isinstance(refused, UsageError)
+    (tmp_path / "model.onnx").rename(tmp_path / "net.onnx")
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+
 def test_nodes_without_names_and_constants_are_calibrated(folder, tmp_path):
     model = onnx.load(folder / "model.onnx")
     for node in model.graph.node:

@@ -9,7 +9,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from edgespiral.cli.verbs.export import export
-from edgespiral.core.errors import ExportError, ModelError, UsageError
+from edgespiral.core.errors import DataError, ExportError, ModelError, UsageError
 from edgespiral.data import load
 from edgespiral.models import load_model
 from edgespiral.models.saved import save_model, trace
@@ -149,3 +149,46 @@ def test_what_is_read_is_not_written_over(tmp_path, monkeypatch, out, weights):
     assert isinstance(done.exception, UsageError)
     assert f"{out} is what the command reads" in str(done.exception)
     assert (tmp_path / out).read_bytes() == before
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_the_files_of_a_run_are_not_written_over(folder, monkeypatch, precision):
+    monkeypatch.chdir(folder)
+    (folder / "model.onnx").write_bytes(b"the run's")
+    (folder / "far.toml").write_text('schema = 1\nname = "far"\nsamples = 5000\n')
+    words = (".", "--data", "digits", "--precision", precision, "--recipe", "far.toml")
+    error = refusal(*words)
+    assert isinstance(error, UsageError)
+    assert str(error) == "--out: model.onnx is what the command reads; name another file"
+    assert (folder / "model.onnx").read_bytes() == b"the run's"
+
+
+def test_a_float_file_of_somebody_else_is_not_written_over(folder, tmp_path_factory):
+    place = tmp_path_factory.mktemp("place")
+    out, twin = place / "m.onnx", place / "m.float.onnx"
+    words = (folder, "--data", "digits", "--out", out, "--samples", "3", "--precision", "fp16")
+    # An earlier export's may be.
+    for _ in range(2):
+        assert run(*words).exit_code == 0
+    (folder / "far.toml").write_text('schema = 1\nname = "far"\nsamples = 5000\n')
+    failed = (*words[:-1], "int8", "--recipe", folder / "far.toml")
+    assert isinstance(refusal(*failed), DataError)
+    assert not list(place.iterdir())
+    twin.write_bytes(b"mine")
+    for is_there in (False, True):
+        if is_there:
+            out.write_bytes(b"mine, too")
+        error = refusal(*words)
+        assert isinstance(error, UsageError)
+        assert "m.float.onnx: the float file of m.onnx would be written there" in str(error)
+        assert twin.read_bytes() == b"mine"
+
+
+def test_nothing_read_has_the_name_of_what_is_written_beside(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.float.onnx").write_bytes(b"weights")
+    (tmp_path / "net.py").write_text(FACTORY)
+    words = ("net.py:ByValue", "--data", "digits", "--out", "m.onnx", "--precision", "int8")
+    error = refusal(*words, "--weights", "m.float.onnx")
+    assert isinstance(error, UsageError)
+    assert "m.float.onnx is what the command reads" in str(error)
