@@ -245,6 +245,6 @@ def test_no_time_is_longer_than_a_clock_can_count(elsewhere: Path, setting: str)
         'transport.kind = "ssh"\ntransport.host = "board"\n'
     )
     with pytest.raises(
-        UsageError, match=rf"{setting.split(maxsplit=1)[0]}: must be (<= 1|a finite)"
+        UsageError, match=f"{name}: must be (<= 1|a finite)"
     ):
         load_profile(path)

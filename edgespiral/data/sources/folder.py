@@ -55,8 +55,8 @@ def load_folder(argument: str) -> DataSplits:
     that no run sees another's test images.
 
     Raises:
-        DataError: no such folder, no images, a file that is none, a class's folder holds folders
-            alone, or the splits have different classes.
+        DataError: no such folder, no images, a file that is none, all folders hold folders of the
+            same names alone, or the splits have different classes.
     """
     spec = Argument("folder", argument, ["size"])
     root, size = (
@@ -187,14 +187,17 @@ def _images(root: Path) -> ImageFolder:
         reason = "no such folder" if not root.is_dir() else "no images in one subfolder a class"
         raise DataError(reason, where=str(root)) from error
     direct = {Path(file).parent for file, _ in images.samples}
-    for name in images.classes:
-        if root / name not in direct:
-            # These may be the classes, and those that are taken for classes whatever is above.
-            within = first_few(sorted(p.name for p in (root / name).iterdir() if p.is_dir()))
-            what = f"a class's folder has no image of its own, but {within}"
-            hint = "put one subfolder a class below it; parts are called train, val and test"
-            raise DataError(what, where=str(root / name), hint=hint)
+    inner = [_folders(root / name) for name in images.classes if root / name not in direct]
+    if len(inner) == len(images.classes) and all(names == inner[0] for names in inner):
+        # These may be the classes, and what was taken for classes the parts or sources above them.
+        what = f"its folders have no images of their own, but each has {first_few(inner[0])}"
+        hint = "put one subfolder a class below it; parts are called train, val and test"
+        raise DataError(what, where=str(root), hint=hint)
     return images
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
 
 
 def _is_picture(file: str) -> bool:

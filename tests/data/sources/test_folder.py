@@ -81,8 +81,15 @@ def test_two_folders_of_one_part_are_refused(tmp_path):
 def test_folders_that_hold_folders_alone_are_no_classes(tmp_path, names):
     for name in names:
         fill(tmp_path / name, count=5)
-    with pytest.raises(DataError, match=f"{names[0]}: a class's folder has no image.* cat, dog"):
+    problem = "its folders have no images of their own, but each has cat, dog"
+    with pytest.raises(DataError, match=problem):
         data.load(f"folder:{tmp_path}?size=16")
+
+
+def test_classes_of_folders_with_other_names_are_classes(tmp_path):
+    for name in ("cat", "dog"):
+        fill(tmp_path / name, classes=(f"{name} in May", f"{name} in June"))
+    assert data.load(f"folder:{tmp_path}?size=16").class_names == ("cat", "dog")
 
 
 def test_pictures_further_below_are_of_the_class_that_has_its_own(tmp_path):
