@@ -244,7 +244,6 @@ def test_no_time_is_longer_than_a_clock_can_count(elsewhere: Path, setting: str)
         f'{setting}\nschema = 1\nname = "far"\nruntime.kind = "onnxruntime"\n'
         'transport.kind = "ssh"\ntransport.host = "board"\n'
     )
-    with pytest.raises(
-        UsageError, match=f"{name}: must be (<= 1|a finite)"
-    ):
+    name = setting.split(maxsplit=1)[0]
+    with pytest.raises(UsageError, match=f"{name}: must be (<= 1|a finite)"):
         load_profile(path)
