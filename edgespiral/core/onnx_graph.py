@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # The first in which an initialiser need not be an input.
 LEAST_IR = 4
+# The key under which ONNX keeps the name of a file with weights.
+EXTERNAL_MARK = b"location"
 STANDARD = ("", "ai.onnx")
 
 

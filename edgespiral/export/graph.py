@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import onnx
 import onnx.version_converter
 import onnxruntime
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
-from edgespiral.core.onnx_graph import STANDARD, fed_inputs, normalise
-from edgespiral.core.system.files import require_room
+from edgespiral.core.onnx_graph import EXTERNAL_MARK, STANDARD, all_tensors, fed_inputs, normalise
+from edgespiral.core.system.files import require_room, sha256_files
 from edgespiral.export.file_model import OUTPUTS, FileModel
 
 if TYPE_CHECKING:
@@ -40,6 +41,24 @@ def load_graph(path: Path) -> ModelProto:
     try:
         model = normalise(_with_channel_scales(onnx.load(path)))
         return onnx.shape_inference.infer_shapes(model)
+    except Exception as error:  # protobuf's own, which has no public home
+        raise ModelError("cannot be read as an ONNX model", where=str(path)) from error
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of an ONNX file and of those beside it that have its weights (`sha256_files`).
+
+    Raises:
+        ModelError: it cannot be read, or weights are missing.
+    """
+    files = {path.name: path}
+    try:
+        if EXTERNAL_MARK in path.read_bytes():
+            graph = onnx.load(path, load_external_data=False).graph
+            for tensor in filter(uses_external_data, all_tensors(graph)):
+                name = ExternalDataInfo(tensor).location
+                files[name] = path.parent / name
+        return sha256_files(files)
     except Exception as error:  # protobuf's own, which has no public home
         raise ModelError("cannot be read as an ONNX model", where=str(path)) from error
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgespiral.core.nested import Tensors
     from edgespiral.tasks.base import Task
 
-    Values = NDArray[np.float32]
+    Values = NDArray[np.float32] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def compared(expected: Tensors, outputs: Tensors, task: Task) -> Parity:
     """
     agreement = float(task.agreement(outputs, expected).double().mean())
     pairs = zip(leaves(expected).values(), leaves(outputs).values(), strict=True)
-    each = [_compared(_array(leaf), _array(other), agreement) for leaf, other in pairs]
+    each = [_compared(leaf, other, agreement) for leaf, other in pairs]
     return min(each, key=_nearness)
 
 
@@ -54,17 +54,23 @@ def output_parity(expected: Tensors, outputs: Tensors) -> OutputParity:
     As `compared`, without a task to say what of them is a decision.
     """
     pairs = zip(leaves(expected).items(), leaves(outputs).values(), strict=True)
-    each = [(_compared(_array(leaf), _array(other), 1.0), name) for (name, leaf), other in pairs]
+    each = [(_compared(leaf, other, 1.0), name) for (name, leaf), other in pairs]
     furthest, name = min(each, key=lambda pair: _nearness(pair[0]))
     return OutputParity(output=name, **furthest.model_dump(exclude={"agreement"}))
 
 
-def _compared(expected: Values, outputs: Values, agreement: float) -> Parity:
-    noise = float(np.square(expected - outputs, dtype=np.float64).sum())
-    signal = float(np.square(expected, dtype=np.float64).sum())
+def _compared(expected: Tensor, outputs: Tensor, agreement: float) -> Parity:
+    right, found = _array(expected), _array(outputs)
+    gaps = np.abs(right - found)
+    if right.dtype == found.dtype == np.int64:
+        # What is no number of float32's, as of an id, is another all the same; a gap may be longer
+        # than an integer is.
+        gaps = np.where(right == found, 0.0, np.maximum(np.abs(gaps.astype(np.float64)), 1.0))
+    noise = float(np.square(gaps, dtype=np.float64).sum())
+    signal = float(np.square(right, dtype=np.float64).sum())
     return Parity(
-        samples=len(expected),
-        max_abs_difference=float(np.abs(expected - outputs).max(initial=0.0)),
+        samples=len(right),
+        max_abs_difference=float(gaps.max(initial=0.0)),
         agreement=agreement,
         sqnr_db=10 * math.log10(signal / noise) if noise and signal else None,
     )
@@ -77,7 +83,8 @@ def _nearness(parity: Parity) -> float:
 
 
 def _array(leaf: Tensor) -> Values:
-    return leaf.detach().cpu().float().numpy()
+    values = leaf.detach().cpu()
+    return (values.float() if values.is_floating_point() else values.long()).numpy()
 
 
 def differing(
@@ -89,12 +96,23 @@ def differing(
         expected, found: outputs (n, ...) of one form.
         parity: of them, for the decisions that agree.
     """
+    found = first_beyond(limits, expected, outputs, parity.agreement)
+    if found is None:
+        return None
+    name, problem = found
+    return f"output {name}: {problem}" if name else problem
+
+
+def first_beyond(
+    limits: ParityLimits, expected: Tensors, outputs: Tensors, agreement: float = 1.0
+) -> tuple[str, str] | None:
+    """The name of the first output that does not keep a limit, and which; as `differing`."""
     pairs = zip(leaves(expected).items(), leaves(outputs).values(), strict=True)
     for (name, leaf), other in pairs:
-        own = _compared(_array(leaf), _array(other), parity.agreement)
-        problem = beyond(limits, own, float(np.abs(_array(leaf)).max(initial=0.0)))
+        largest = float(np.abs(_array(leaf)).max(initial=0.0))
+        problem = beyond(limits, _compared(leaf, other, agreement), largest)
         if problem:
-            return f"output {name}: {problem}" if name else problem
+            return name, problem
     return None
 
 

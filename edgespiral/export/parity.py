@@ -14,9 +14,8 @@ import torch
 from edgespiral.core.errors import ExportError
 from edgespiral.core.nested import joined, leaves, mapped, template
 from edgespiral.core.records.parts import by_parts, part_files, part_path
-from edgespiral.core.system.files import sha256_file
 from edgespiral.export.file_model import FileModel
-from edgespiral.export.graph import cpu_session
+from edgespiral.export.graph import cpu_session, file_sha256
 from edgespiral.export.layers import first_diverging, layer_errors
 from edgespiral.export.nearness import ParityLimits, compared, differing
 from edgespiral.models.calling import call
@@ -107,7 +106,7 @@ def file_scored(path: Path, source: BatchSource, task: Task) -> Scored:
 class FileScores:
     """Scores of ONNX files on one split, of which none is scored twice in a process.
 
-    What a file is, is told by its bytes, which name those of its parts.
+    What a file is, is told by its bytes, which name those of its parts, and by its weights.
 
     Args:
         source: the split, of which all passes show the same (`data.guard` holds it to that).
@@ -124,11 +123,11 @@ class FileScores:
         Raises:
             ExportError, ModelError: as `file_score`.
         """
-        sha256 = sha256_file(path)
+        sha256 = file_sha256(path)
         if sha256 not in self._scores:
             score = file_score(path, self.source, self.task)
             # Nothing is known of a file that changed meanwhile.
-            if sha256_file(path) != sha256:
+            if file_sha256(path) != sha256:
                 raise ExportError("changed while it was scored", where=str(path))
             self._scores[sha256] = score
         return self._scores[sha256]

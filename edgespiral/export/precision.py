@@ -17,12 +17,11 @@ from edgespiral.core.system.files import (
     make_folder,
     parse_json,
     read_bytes,
-    sha256_file,
     write_text,
 )
 from edgespiral.data.stratified import parts_of
 from edgespiral.export.fp16 import write_fp16
-from edgespiral.export.graph import load_graph
+from edgespiral.export.graph import file_sha256, load_graph
 from edgespiral.export.int8.calibration import prepare
 from edgespiral.export.int8.convert import write_int8
 from edgespiral.export.int8.ranges import placeholder_ranges
@@ -191,7 +190,7 @@ def _is_twin(twin: Path, path: Path) -> bool:
         return False
     record = _record(path)
     if record is not None:
-        return record.get("source_sha256") == sha256_file(twin)
+        return record.get("source_sha256") == file_sha256(twin)
     with suppress(EdgeSpiralError):
         kinds = {tensor.data_type for tensor in load_graph(path).graph.initializer}
         return TensorProto.FLOAT16 in kinds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import math
 import os
 from collections.abc import Sequence
@@ -16,11 +15,11 @@ from typing import TYPE_CHECKING
 from google.protobuf.message import Message
 
 from edgespiral.core.errors import MeasurementError, ModelError
-from edgespiral.core.onnx_graph import all_nodes, all_tensors
+from edgespiral.core.onnx_graph import EXTERNAL_MARK, all_nodes, all_tensors
 from edgespiral.core.records.measurement import PartLatency
 from edgespiral.core.records.parts import part_files, part_path
 from edgespiral.core.statistics.stats import summarise
-from edgespiral.core.system.files import is_file, kept_while_unchanged, read_bytes, sha256_file
+from edgespiral.core.system.files import is_file, kept_while_unchanged, read_bytes, sha256_files
 from edgespiral.core.text import is_printable, shortened
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ MODEL = "model.onnx"
 ENGINES = (".engine", ".plan", ".trt")
 # What stands in a file's place until Git LFS fetches it.
 LFS_POINTER = b"version https://git-lfs"
-# The key under which ONNX keeps the name of a file with weights.
-EXTERNAL_MARK = b"location"
 # What protobuf, and so an ONNX file, can hold.
 MOST_BYTES = 2**31
 # Digits of a number of bytes that a disk can have.
@@ -171,18 +168,11 @@ def part_latencies(
 def model_sha256(path: Path) -> str:
     """Hex SHA-256 of a model: of its file, or where weights lie beside it, of all its files.
 
-    That of several is of a line `SHA-256  name` for each, as `sha256sum` writes them, in the order
-    of their names.
-
     Raises:
         ModelError: as `model_files`.
         OSError: one of them cannot be read.
     """
-    files = model_files(path)
-    if len(files) == 1:
-        return sha256_file(path)
-    lines = [f"{sha256_file(file)}  {name}\n" for name, file in sorted(files.items())]
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return sha256_files(model_files(path))
 
 
 def model_content(path: Path) -> bytes:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     )
     from edgespiral.core.records.exported import (
         DeviceCheck,
+        OutputParity,
         Parity,
         QuantisedTraining,
         RestoredLayer,
@@ -174,9 +175,17 @@ def _compressed(sparsity: WeightSparsity) -> tuple[str, str]:
     return f"{size} compressed file", f"gzip: {count(small)}B, dense {count(dense_size)}B"
 
 
+def sqnr(nearness: Parity | OutputParity, digits: int = 1) -> str:
+    """How far the error is below the outputs, in dB, where there is one and they are not all 0."""
+    if nearness.sqnr_db is not None:
+        return f"{nearness.sqnr_db:.{digits}f}"
+    return "none, as all should be 0" if nearness.max_abs_difference else "exact"
+
+
 def parity(nearness: Parity) -> str:
     """How near an exported file is to what it was made from."""
-    noise = "exact" if nearness.sqnr_db is None else f"{nearness.sqnr_db:.1f} dB"
+    noise = sqnr(nearness)
+    noise = f"{noise} dB" if nearness.sqnr_db is not None else noise
     return (
         f"{nearness.samples} validation samples, decisions agree on {nearness.agreement:.1%}, "
         f"largest difference {nearness.max_abs_difference:.2g}, SQNR {noise}"

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import torch
 
-from edgespiral.export.nearness import ParityLimits, beyond, differing
+from edgespiral.export.nearness import ParityLimits, beyond, differing, output_parity
 from edgespiral.export.nearness import compared as compared_for
+from edgespiral.report.formats import sqnr
 from edgespiral.tasks.base import Task
 
 EXPECTED = {"large": torch.full((2, 3), 1000.0), "small": torch.full((2, 3), 0.01)}
@@ -41,3 +42,21 @@ def test_what_should_be_nothing_and_is_something_is_told():
     nothing, something = torch.zeros(2, 3), torch.ones(2, 3)
     limits = ParityLimits(least_sqnr_db=20.0)
     assert differing(limits, nothing, something, compared(nothing, something)) is not None
+
+
+def test_integers_are_compared_as_such():
+    ids = torch.tensor([[16_777_216, 2**62]])
+    for other in (ids + torch.tensor([1, 0]), -ids):
+        parity = compared(ids, other)
+        assert parity.max_abs_difference >= 1
+        assert parity.sqnr_db is not None
+    assert compared(ids, ids.clone()).max_abs_difference == 0
+    flags = torch.tensor([[True, False]])
+    assert compared(flags, ~flags).max_abs_difference == 1
+    assert output_parity(torch.zeros(1, 2), torch.ones(1, 2)).max_abs_difference == 1
+
+
+def test_what_is_exact_is_told_from_what_should_be_nothing():
+    nothing = torch.zeros(1, 2)
+    texts = [sqnr(output_parity(nothing, found)) for found in (nothing, nothing + 1)]
+    assert texts == ["exact", "none, as all should be 0"]

@@ -16,7 +16,7 @@ from edgespiral.core.errors import EdgeSpiralError, RunFolderError, UsageError
 from edgespiral.core.system.temporary import part_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 T = TypeVar("T")
 # Of so many files what was read is kept.
@@ -237,6 +237,22 @@ def sha256_file(path: Path) -> str:
     """Hex SHA-256 of a file's content."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_files(files: Mapping[str, Path]) -> str:
+    """Hex SHA-256 of files by name: of an only one its own.
+
+    That of several is of a line `SHA-256  name` for each, as `sha256sum` writes them, in the order
+    of their names.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    digests = {name: sha256_file(file) for name, file in sorted(files.items())}
+    if len(digests) == 1:
+        return next(iter(digests.values()))
+    lines = [f"{digest}  {name}\n" for name, digest in digests.items()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def make_folder(path: Path) -> Path:

@@ -12,12 +12,12 @@ import onnxruntime
 from edgespiral.core.errors import DataError, ExportError, ModelError
 from edgespiral.core.nested import apart, leaves
 from edgespiral.core.records.exported import Quantisation
-from edgespiral.core.system.files import sha256_file
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.data.stratified import stratified
 from edgespiral.export.file_model import FileModel, given_names
 from edgespiral.export.graph import (
     MULTIPLIES,
+    file_sha256,
     input_shapes,
     load_graph,
     open_session,
@@ -112,8 +112,8 @@ class Calibrated:
             method=self.recipe.method,
             samples=len(self.samples.inputs),
             samples_sha256=self.samples.sha256,
-            source_sha256=sha256_file(self.source),
-            sha256=sha256_file(path),
+            source_sha256=file_sha256(self.source),
+            sha256=file_sha256(path),
             kept_float=reasons,
             layers=tuple(layer_errors(self.source, path, inputs)),
             restored=tuple(restored),

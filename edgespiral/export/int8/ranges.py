@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from edgespiral.core.errors import ExportError
 from edgespiral.core.records.schema import Record
-from edgespiral.core.system.files import make_folder, read_bytes, sha256_file, write_text
+from edgespiral.core.system.files import make_folder, read_bytes, write_text
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.file_model import FileModel
-from edgespiral.export.graph import load_graph, refusing
+from edgespiral.export.graph import file_sha256, load_graph, refusing
 from edgespiral.export.recipe import recipe_sha256
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def calibrated(model: Path, samples: Sampled, recipe: Recipe, cache: Path | None
         ExportError: the model cannot be run on the samples, or a tensor is not finite on them.
         RunFolderError: the cache cannot be written.
     """
-    digests = (sha256_file(model), recipe_sha256(recipe), samples.sha256)
+    digests = (file_sha256(model), recipe_sha256(recipe), samples.sha256)
     file = cache / f"{digests[0][:24]}-{digests[1][:24]}.json" if cache else None
     stored = _read(file) if file else None
     if stored and (stored.model_sha256, stored.recipe_sha256, stored.samples_sha256) == digests:
@@ -85,7 +85,7 @@ def placeholder_ranges(model: Path) -> Ranges:
     graph = load_graph(model).graph
     names = {value.name for value in (*graph.input, *graph.output, *graph.value_info)}
     return Ranges(
-        model_sha256=sha256_file(model),
+        model_sha256=file_sha256(model),
         recipe_sha256="",
         samples_sha256="",
         tensors=dict.fromkeys(sorted(names), (0.0, 1.0)),

@@ -10,7 +10,7 @@ from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
 from edgespiral.core.nested import leaves
 from edgespiral.core.system.temporary import work_folder
 from edgespiral.export.graph import write_tapped
-from edgespiral.export.nearness import output_parity
+from edgespiral.export.nearness import first_beyond, output_parity
 from edgespiral.export.parity import opened
 from edgespiral.measure.racing.race import PASSES, race
 from edgespiral.measure.runtimes.agent import AgentError, random_inputs
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgespiral.core.records.exported import OutputParity
     from edgespiral.core.records.measurement import Race
     from edgespiral.export.file_model import FileModel
+    from edgespiral.export.nearness import ParityLimits
     from edgespiral.measure.racing.entrants import Entrant
     from edgespiral.measure.session import Session
 
@@ -131,13 +132,13 @@ def _judge(model: Path, inputs: Sequence[Tensors]) -> Judge:
             raise ExportError("its outputs are not finite")
         parity = output_parity(here, there)
         limits = limits_for(session.precision(file), session.profile.runtime.float_precision)
-        least_db = limits.least_sqnr_db
-        if least_db is not None and parity.sqnr_db is not None and parity.sqnr_db < least_db:
-            which = f"output {parity.output}" if parity.output else "its output"
+        found = first_beyond(limits, here, there)
+        if found is not None:
+            name, problem = found
             raise ExportError(
-                f"{which} differs: {parity.sqnr_db:.1f} dB on {parity.samples} samples, at least "
-                f"{least_db:g} dB are asked for in {precision}",
-                hint=_first_diverging(session, file, inputs[:FEW_SAMPLES], least_db),
+                f"{f'output {name}' if name else 'its output'} differs: {problem}, on "
+                f"{parity.samples} samples in {precision}",
+                hint=_first_diverging(session, file, inputs[:FEW_SAMPLES], limits),
             )
         return parity
 
@@ -145,7 +146,7 @@ def _judge(model: Path, inputs: Sequence[Tensors]) -> Judge:
 
 
 def _first_diverging(
-    session: Session, model: Path, inputs: Sequence[Tensors], least_db: float
+    session: Session, model: Path, inputs: Sequence[Tensors], limits: ParityLimits
 ) -> str | None:
     """The first layer whose own output is too far from what it is here, in words.
 
@@ -166,7 +167,7 @@ def _first_diverging(
         return None
     here, there = (list(leaves(outputs).values()) for outputs in pair)
     for layer, expected, output in zip(layers, here, there, strict=True):
-        sqnr_db = output_parity(expected, output).sqnr_db
-        if sqnr_db is not None and sqnr_db < least_db:
-            return f"the first layer whose output differs is {layer}: {sqnr_db:.1f} dB"
+        found = first_beyond(limits, expected, output)
+        if found is not None:
+            return f"the first layer whose output differs is {layer}: {found[1]}"
     return "no layer's output does so by itself"

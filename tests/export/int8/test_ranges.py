@@ -1,15 +1,19 @@
 import json
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from torch import nn
 
-from edgespiral.core.errors import ExportError
+from edgespiral.core.errors import ExportError, ModelError
+from edgespiral.core.system.files import sha256_file
 from edgespiral.data.stratified import Sampled, stratified
-from edgespiral.export.int8.ranges import calibrated, least_squares_range
+from edgespiral.export.graph import file_sha256
+from edgespiral.export.int8.ranges import calibrated, least_squares_range, placeholder_ranges
 from edgespiral.export.onnx import export_onnx
+from edgespiral.measure.model_files import model_sha256
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +85,22 @@ def test_the_least_squares_range_clips_an_outlier_and_keeps_an_even_spread():
     assert low == 0.0
     assert 3.5 < high < 6
     assert least_squares_range(np.zeros(2048, dtype=np.int64), edges, 0.0, 0.0) == (0.0, 0.0)
+
+
+def test_other_weights_beside_a_file_have_other_ranges(float_file, samples, a_recipe, tmp_path):
+    path, weights, cache = tmp_path / "net.onnx", tmp_path / "net.data", tmp_path / "cache"
+    onnx.save(
+        onnx.load(float_file), path,
+        save_as_external_data=True, location=weights.name, size_threshold=0,
+    )  # fmt: skip
+    before = calibrated(path, samples, a_recipe(), cache)
+    assert before.model_sha256 == file_sha256(path) == model_sha256(path)
+    assert file_sha256(float_file) == sha256_file(float_file)
+    values = np.fromfile(weights, np.float32)
+    (2 * values).tofile(weights)
+    after = calibrated(path, samples, a_recipe(), cache)
+    assert after.model_sha256 != before.model_sha256 != placeholder_ranges(path).model_sha256
+    assert after.tensors["output"] != before.tensors["output"]
+    weights.unlink()
+    with pytest.raises(ModelError, match="cannot be read as an ONNX model"):
+        calibrated(path, samples, a_recipe(), cache)

@@ -11,11 +11,13 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgespiral.core.errors import DataError, ModelError, UsageError
 from edgespiral.core.nested import leaves
+from edgespiral.export.nearness import ParityLimits
 from edgespiral.export.parity import opened
 from edgespiral.measure.profile import TargetProfile
-from edgespiral.measure.racing.entrants import entrants
+from edgespiral.measure.racing.entrants import Entrant, entrants
 from edgespiral.measure.session import Session
 from edgespiral.models.saved import load_model, save_model, trace
+from edgespiral.report.formats import sqnr
 from edgespiral.spiral.shipping import racing
 from edgespiral.spiral.shipping.racing import made_up_inputs, raced
 from edgespiral.spiral.shipping.tapped_module import FILE, write_tapped_module
@@ -71,17 +73,46 @@ def test_one_whose_output_is_another_has_no_figure(
     assert str(rounded.refused).startswith(("output gap differs: ", "CPU does not compute in bf16"))
 
 
+def test_another_answer_where_0_is_right_has_no_figure(
+    profile: TargetProfile, tmp_path: Path
+) -> None:
+    def deciding(name: str, biases: list[float]) -> Path:
+        weights = [
+            numpy_helper.from_array(np.zeros((4, 8), np.float32), "w"),
+            numpy_helper.from_array(np.array(biases, np.float32), "b"),
+        ]
+        nodes = [
+            helper.make_node("Gemm", ["x", "w", "b"], ["a"], transB=1),
+            helper.make_node("ArgMax", ["a"], ["y"], axis=1, keepdims=0),
+        ]
+        inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 8])]
+        outputs = [helper.make_tensor_value_info("y", TensorProto.INT64, [1])]
+        graph = helper.make_graph(nodes, "deciding", inputs, outputs, weights)
+        opsets = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path / name)
+        return tmp_path / name
+
+    right, wrong = deciding("right.onnx", [9, 0, 0, 0]), deciding("wrong.onnx", [0, 0, 0, 9])
+    lanes = [Entrant(profile, "fp32"), Entrant(profile, "fp32", file=wrong)]
+    result = raced(right, lanes, made_up_inputs(right, {}), samples="made-up", passes=1)
+    own, other = sorted(result.rows, key=lambda row: row.measurement is None)
+    assert own.parity is not None
+    assert sqnr(own.parity) == "exact"
+    assert other.measurement is None
+    assert str(other.refused).startswith("its output differs: all of its outputs should be 0, on")
+
+
 def test_the_first_layer_that_differs_is_named(cancelling: Path, profile: TargetProfile) -> None:
     pytest.importorskip("openvino", reason="the openvino extra is not installed")
     shapes = {"": (1, 8)}
     given = made_up_inputs(cancelling, shapes)
     own, *others = entrants(profile, ["onnxruntime", "openvino"])
-    hints = []
+    hints, far = [], ParityLimits(least_sqnr_db=100.0)
     for lane in (own, *others):
         if lane.precision in ("fp32", "bf16"):
             with Session(lane.profile, shapes=shapes) as session:
                 # Rounding in bfloat16 is far from 100 dB, that in float32 of one file is not.
-                hints.append(racing._first_diverging(session, cancelling, given, 100.0))
+                hints.append(racing._first_diverging(session, cancelling, given, far))
     assert hints[:2] == ["no layer's output does so by itself"] * 2
     # The name that a node without one goes by.
     if hints[2] is None:

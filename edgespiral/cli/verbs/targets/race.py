@@ -188,6 +188,8 @@ def _cells(row: RaceRow) -> list[str]:
 
 
 def _parity(row: RaceRow) -> str:
+    from edgespiral.report.formats import sqnr
+
     if row.parity is None:
         return "not told"
-    return "exact" if row.parity.sqnr_db is None else f"{row.parity.sqnr_db:.0f}"
+    return sqnr(row.parity, digits=0)

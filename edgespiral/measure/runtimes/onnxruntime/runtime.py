@@ -69,8 +69,15 @@ def agent_answer(completed: Completed, job: Job, settings: Mapping[str, object])
         placed, provider = document.pop("placed"), document["runtime"]["provider"]
         if provider != wanted or (wanted != CPU and len(placed) != len(job.models)):
             raise ValueError(provider)
-        expected["provider"] = check_placement(placed, wanted, job.models)
+        expected["provider"] = check_placement(placed, wanted, job.models) + _chip(settings)
         document["runtime"]["provider"] = expected["provider"]
         if job.mode == "profile":
             document["layers"] = [layer_times(nodes) for nodes in document.pop("nodes")]
     return whole_answer(document, job, expected=expected)
+
+
+def _chip(settings: Mapping[str, object]) -> str:
+    """Which of a device's chips a provider was told to use, where it was."""
+    options = settings.get("provider_options")
+    chip = options.get("device_id") if isinstance(options, dict) else None
+    return "" if chip is None else f" (device {chip})"

@@ -117,7 +117,7 @@ def main(request: Json) -> Json:
             "runtime": "tensorrt",
             "runtime_version": tool.version,
             "python_version": platform.python_version(),
-            "provider": ", ".join(sorted({engine.processor for engine in engines})),
+            "provider": ", ".join(sorted({engine.processor() for engine in engines})),
             "threads": 1,
         },
         "before": before,
@@ -139,7 +139,16 @@ class Engine:
             self._check_built({"built_on": device, "runtime_version": tool.version})
         else:
             self.path, self.log = self._built(model)
-        self.processor = _processor(request, self.log)
+        # What it was built on; from its first run on, what it runs on.
+        self._gpu = gpu_facts(self.log)
+
+    def processor(self) -> str:
+        """What it runs on, in words: a device may have several GPUs, and get another one."""
+        own = _processor(self._request, self.log)
+        name, capability = self._gpu["gpu"], self._gpu["compute_capability"]
+        words = [name, f"compute capability {capability}" if capability else None]
+        known = ", ".join(filter(None, words))
+        return f"{own} ({known})" if known else own
 
     def _built(self, model: str) -> tuple[Path, str]:
         """The engine and what the tool said as it built it."""
@@ -186,8 +195,9 @@ class Engine:
         core = [] if dla is None else [f"--useDLACore={dla}"]
         shapes = shape_flags(self._request) if self._is_given else []
         output = self._tool.run([f"--loadEngine={self.path}", *core, *shapes, *flags], self._index)
+        self._gpu = gpu_facts(output)
         if self._is_given:
-            self._check_built(gpu_facts(output))
+            self._check_built(self._gpu)
 
     def _check_built(self, here: Json) -> None:
         """Refuse an engine whose record names another device than this one."""

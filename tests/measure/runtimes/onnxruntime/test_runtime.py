@@ -120,6 +120,19 @@ def test_a_provider_has_to_tell_what_it_ran() -> None:
         runtime.parse(Completed(0, json.dumps(document), ""), job(Path("net.onnx")))
 
 
+def test_the_chip_that_a_provider_was_told_to_use_is_said(
+    convolution: Callable[..., Path],
+) -> None:
+    provider, options = "CUDAExecutionProvider", {"device_id": "1"}
+    settings = OnnxRuntimeSettings(
+        kind="onnxruntime", threads=2, provider=provider, provider_options=options
+    )
+    placed = [[{"provider": provider, "op_name": "Conv", "name": "conv", "ms": 1.0}]]
+    document = WHOLE | {"runtime": WHOLE["runtime"] | {"provider": provider}, "placed": placed}
+    answer = OnnxRuntime(settings).parse(Completed(0, json.dumps(document), ""), job(convolution()))
+    assert answer.runtime.provider == f"{provider} (device 1)"
+
+
 @pytest.mark.parametrize(
     "node",
     [

@@ -7,7 +7,9 @@ import pytest
 from devices import Board, Meanwhile
 
 from edgespiral.core.errors import MeasurementError, ModelError, TargetError
+from edgespiral.core.records.measurement import differences
 from edgespiral.export.precision import convert_untrained
+from edgespiral.measure.latency_cache import LatencyCache
 from edgespiral.measure.session import Session
 
 Make = Callable[..., Path]
@@ -27,7 +29,7 @@ def test_models_are_measured(board: Board, convolution: Make, version: str) -> N
     assert [len(samples) >= 2 for samples in small.rounds_ms] == [True] * 5
     found = small.fingerprint
     assert (found.runtime, found.runtime_version, found.precision) == ("tensorrt", version, "fp16")
-    assert found.provider == "gpu"
+    assert found.provider == "gpu (Orin, compute capability 8.7)"
     assert list(board.folder.iterdir()) == []
 
 
@@ -67,7 +69,25 @@ def test_what_a_dla_leaves_to_the_gpu_is_said(board: Board, convolution: Make) -
     board.install_trtexec("8.6.1")
     with session(board, dla_core=1) as opened:
         [measured] = opened.measure([convolution()], rounds=5)
-    assert measured.fingerprint.provider == "dla 1 with 1 layers on the gpu"
+    assert measured.fingerprint.provider == (
+        "dla 1 with 1 layers on the gpu (Orin, compute capability 8.7)"
+    )
+
+
+def test_figures_of_two_gpus_are_told_apart(
+    board: Board, convolution: Make, tmp_path: Path
+) -> None:
+    prints = []
+    for gpu in ("Orin", "Xavier"):
+        board.install_trtexec("8.6.1", f"export STAND_IN_GPU={gpu}")
+        with session(board) as opened:
+            [measured] = opened.measure([convolution()], rounds=5)
+            prints.append(measured.fingerprint)
+            caches = [LatencyCache.of(tmp_path, opened.profile, own).path for own in prints]
+    assert differences(*prints) == [
+        "provider was gpu (Orin, compute capability 8.7), is gpu (Xavier, compute capability 8.7)"
+    ]
+    assert caches[0] != caches[1]
 
 
 def test_shapes_can_be_given(board: Board, convolution: Make) -> None:
