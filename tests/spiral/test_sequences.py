@@ -87,7 +87,7 @@ class Projected(nn.Module):
 
 def test_what_cannot_be_cut_is_told_before_anything_is_done(text, tmp_path):
     with pytest.raises(
-        ModelError, match=r"embedding: channels are not followed through \(LSTM lstm\)"
+        ModelError, match=r"embedding and 1 more: channels are not followed through \(LSTM lstm\)"
     ):
         api.compress(Projected(), text, out=tmp_path / "projected", **OPTIONS)
     net = models.build("lstm-text", classes=4, input_shape=(24,), token_count=60)

@@ -94,7 +94,7 @@ REFUSED = {
         "0: l1-reg reads scaling factors of batch norm, and no batch norm follows this layer"),
     "a recurrent net with projections": (
         ("projected", "text"), ExitCode.MODEL,
-        "embed: channels are not followed through (LSTM rnn)"),
+        "embed and 1 more: channels are not followed through (LSTM rnn)"),
     "packed sequences": (
         ("packing", "text"), ExitCode.MODEL, "must not branch on tensor values, nor pack sequen"),
     "outputs that depend on the batch": (
