@@ -10,6 +10,8 @@ UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 LONGEST = 300
+# Of what an exception says behind what it is told for.
+LONGEST_REASON = 200
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -63,6 +65,11 @@ def shortened(text: str, most: int = LONGEST) -> str:
     if len(text) <= most:
         return text
     return f"{text[: most * 2 // 3]} ... {text[-most // 4 :]}"
+
+
+def words_of(error: BaseException) -> str:
+    """The beginning of an exception's words, on one line; its kind where it has none."""
+    return " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
 
 
 def described(error: BaseException) -> str:

@@ -15,6 +15,7 @@ from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 from edgespiral.core.errors import EdgeSpiralError, ExportError, ModelError
 from edgespiral.core.onnx_graph import EXTERNAL_MARK, STANDARD, all_tensors, fed_inputs, normalise
 from edgespiral.core.system.files import require_room, sha256_files
+from edgespiral.core.text import words_of
 from edgespiral.export.file_model import OUTPUTS, FileModel
 
 if TYPE_CHECKING:
@@ -228,5 +229,4 @@ def refusing(where: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         require_room(Path(tempfile.gettempdir()))
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise ExportError(f"{what}: {reason}", where=where) from error
+        raise ExportError(f"{what}: {words_of(error)}", where=where) from error

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from edgespiral.core.errors import ModelError, first_few
+from edgespiral.core.text import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,9 +224,10 @@ def _without_copy(model: nn.Module, memo: Mapping[int, Any]) -> Iterator[object]
 
 
 def _uncopyable(where: str, error: Exception) -> ModelError:
-    reason = " ".join(str(error).split())[:200] or type(error).__name__
     return ModelError(
-        f"cannot be copied: {reason}", where=where, hint="take away what has no copy, or allow one"
+        f"cannot be copied: {words_of(error)}",
+        where=where,
+        hint="take away what has no copy, or allow one",
     )
 
 

@@ -22,6 +22,7 @@ from edgespiral.core.nested import count, leaves, mapped, rows, shapes, template
 from edgespiral.core.system.analysis_limit import allow_for_passes, analysing
 from edgespiral.core.system.files import replacing, sha256_file
 from edgespiral.core.system.time_limit import limited
+from edgespiral.core.text import words_of
 from edgespiral.models.calling import call
 from edgespiral.models.modes import evaluating
 from edgespiral.models.source import given_values, source_of
@@ -150,7 +151,7 @@ def check_computes(
         try:
             problem = _difference(_outputs(graph, batch), expected)
         except Exception as error:  # the generated code can fail in any way
-            problem = f"fails: {_line(error)}"
+            problem = f"fails: {words_of(error)}"
         if problem:
             places = [*tracer.batch_places, *tracer.written_places] if tracer else []
             places += [*_changed_buffers(model, batch), *lines_of(model, NOT_TRACED)]
@@ -247,7 +248,7 @@ def load_model(folder: Path) -> nn.Module:
     try:
         model: nn.Module = _import(folder / SOURCE).load()
     except Exception as error:
-        raise ModelError(f"cannot be loaded: {_line(error)}", where=str(folder)) from error
+        raise ModelError(f"cannot be loaded: {words_of(error)}", where=str(folder)) from error
     return model
 
 
@@ -294,7 +295,7 @@ def _untraceable(model: nn.Module, error: Exception) -> ModelError:
         recurrent = any(isinstance(layer, torch.nn.RNNBase) for layer in model.modules())
         sequences = ", nor pack sequences" if recurrent else ""
         hint = f"its forward must not branch on tensor values{sequences}"
-    reason = f"`{code}`: {_line(error)}" if code else _line(error)
+    reason = f"`{code}`: {words_of(error)}" if code else words_of(error)
     return ModelError(
         f"cannot be traced: {reason}", where=f"{name} ({place})" if place else name, hint=hint
     )
@@ -333,7 +334,7 @@ def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensors) -> 
         expected, outputs = (_outputs(network, example) for network in (model, rebuilt))
     except Exception as error:
         what = f"it fails on inputs of {shapes(example)}"
-        raise ModelError(f"{what}: {_line(error)}") from error
+        raise ModelError(f"{what}: {words_of(error)}") from error
     problem = _difference(outputs, expected)
     if problem:
         raise ModelError(f"its source {problem}", where=type(model).__name__)
@@ -341,10 +342,6 @@ def _check_outputs(model: GraphModule, rebuilt: nn.Module, example: Tensors) -> 
 
 def _description(model: nn.Module) -> set[tuple[str, str]]:
     return {(name, f"{v.dtype} {v.shape}") for name, v in model.state_dict().items()}
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _import(path: Path) -> ModuleType:

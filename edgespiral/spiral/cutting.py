@@ -262,10 +262,10 @@ def _forget_buffers(smaller: nn.Module, model: nn.Module) -> None:
         for path, module in model.named_modules()
         for name in module._non_persistent_buffers_set
     }
-    for path, module in smaller.named_modules():
-        for name in module._buffers:
-            if (f"{path}.{name}" if path else name) in forgotten:
-                module._non_persistent_buffers_set.add(name)
+    for name, _ in smaller.named_buffers(remove_duplicate=False):
+        if name in forgotten:
+            path, _, own = name.rpartition(".")
+            smaller.get_submodule(path)._non_persistent_buffers_set.add(own)
 
 
 def _at_fraction(source: PrunableModel, fraction: float | None, multiple: int) -> Widths:

@@ -2,7 +2,14 @@ import json
 
 import pytest
 
-from edgespiral.core.text import described, is_printable, printable, printable_json, shortened
+from edgespiral.core.text import (
+    described,
+    is_printable,
+    printable,
+    printable_json,
+    shortened,
+    words_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,3 +63,9 @@ def test_long_text_keeps_its_beginning_and_end():
     text = shortened("a" * 5000 + "z" * 5000, most=100)
     assert len(text) <= 100
     assert (text[0], text[-1]) == ("a", "z")
+
+
+def test_the_words_of_an_exception_are_a_line_and_its_kind_where_it_has_none():
+    assert words_of(ValueError("no\n  such file")) == "no such file"
+    assert words_of(ValueError()) == "ValueError"
+    assert words_of(ValueError("x" * 300)) == "x" * 200

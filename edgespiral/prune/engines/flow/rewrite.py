@@ -20,6 +20,7 @@ from torch.fx.proxy import GraphAppendingTracer, Proxy
 
 from edgespiral.core.errors import EdgeSpiralError, ModelError
 from edgespiral.core.nested import joined, leaves, mapped
+from edgespiral.core.text import words_of
 from edgespiral.models.calling import call, positional
 from edgespiral.prune.double import arithmetic_for
 from edgespiral.prune.engines.flow import attention
@@ -53,9 +54,8 @@ def explicit(model: GraphModule, example: Tensors) -> GraphModule:
     except EdgeSpiralError:
         raise
     except Exception as error:  # of torch, which runs graphs here, or of a layer of the user's
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(
-            f"its attention or shuffles cannot be written out: {reason}",
+            f"its attention or shuffles cannot be written out: {words_of(error)}",
             where=type(model).__name__,
         ) from error
 
